@@ -1,0 +1,271 @@
+"""A config as a family reads it: given values over its class's defaults, every read remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paramcalc.gate.aliases import ALIASES, INERT, TASKS
+from paramcalc.words.errors import InputError, Problem
+from paramcalc.words.sizes import MAX_SIZE
+
+_MISSING: Any = object()
+
+
+class Defaults(NamedTuple):
+    """What a config class of the reference implementation takes where a config is silent (recorded, see `source`)."""
+
+    values: Mapping[str, Any]
+    aliases: Mapping[str, str]
+    """Canonical key to the class's own (`hidden_size` to `n_embd`)."""
+    parts: Mapping[str, str]
+    """Sub-config to its model type."""
+    source: str
+
+
+@lru_cache(maxsize=512)
+def defaults_of(model_type: str) -> Defaults:
+    """The recorded defaults of a model type; empty where none were recorded."""
+    path = Path(__file__).with_name("families") / "defaults" / f"{model_type}.json"
+    try:
+        record = json.loads(path.read_bytes())
+    except (FileNotFoundError, OSError, ValueError):
+        return Defaults({}, {}, {}, "")
+    return Defaults(record["defaults"], record.get("aliases", {}), record.get("parts", {}), record.get("source", ""))
+
+
+class Config:
+    """A config.json or a simple spec. Reads never raise: problems are collected, so that all are told together.
+
+    A config may take any default of its class. A spec (`spec=True`) may take options (flags, names) but no sizes: a size
+    that it does not state is missing, or absent where the family can do without.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, Any],
+        model_type: str,
+        *,
+        spec: bool = False,
+        place: str = "",
+        over: Mapping[str, Any] | None = None,
+        root: Config | None = None,
+    ) -> None:
+        self.given = given
+        self.model_type = model_type
+        self.defaults = defaults_of(model_type)
+        self.over = over or {}
+        """Defaults that the config around this one sets for it."""
+        self.spec = spec
+        self.place = place
+        self.root = root or self
+        self.used: set[str] = set()
+        self.taken: dict[str, Any] = {}
+        self.children: dict[str, Config] = {}
+        if root is None:
+            self.problems: list[Problem] = []
+            self.warnings: list[str] = []
+
+    # --- what is asked of it
+
+    def size(self, key: str, default: int | None = None) -> int:
+        """A size of at least 1. Missing ones are a problem, and read as 1 so that reading can go on."""
+        value = self.optional(key)
+        if value is not None:
+            return value
+        if default is not None:
+            return default
+        self.fail(key, "missing", f"give {_spellings(key)}")
+        return 1
+
+    def optional(self, key: str, *, least: int = 1) -> int | None:
+        """A size, or None where it is absent, null, or (in a spec) only a number of the class's."""
+        value = self.value(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fail(key, f"expected a whole number, got {value!r:.60}")
+            return None
+        if not least <= value <= MAX_SIZE:
+            self.fail(
+                key,
+                f"expected a number from {least} to {MAX_SIZE:,}, got {value:.3g}"
+                if value > MAX_SIZE
+                else f"expected at least {least}, got {value}",
+            )
+            return None
+        return value
+
+    def zero_or(self, key: str) -> int:
+        """A size where 0 and null both mean that there is none."""
+        return self.optional(key, least=0) or 0
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        value = self.value(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.fail(key, f"expected true or false, got {value!r:.60}")
+            return default
+        return value
+
+    def number(self, key: str, default: float = 0.0) -> float:
+        value = self.value(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fail(key, f"expected a number, got {value!r:.60}")
+            return default
+        return float(value)
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self.value(key)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            self.fail(key, f"expected a word, got {value!r:.60}")
+            return default
+        return value
+
+    def choice(self, key: str, known: Sequence[str], default: str) -> str:
+        """One of a few words; any other is a problem."""
+        value = self.text(key, default)
+        if value not in known:
+            self.fail(key, f"expected one of {', '.join(known)}, got {value!r:.60}")
+            return default
+        return value
+
+    def listed(self, key: str) -> list[Any] | None:
+        value = self.value(key)
+        if value is not None and not isinstance(value, list | tuple):
+            self.fail(key, f"expected a list, got {value!r:.60}")
+            return None
+        return None if value is None else list(value)
+
+    def sizes(self, key: str, *, least: int = 0) -> list[int]:
+        """A list of sizes; empty where it is absent."""
+        values = self.listed(key) or []
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_SIZE:
+                self.fail(key, f"expected a list of whole numbers, got {values!r:.60}")
+                return []
+        return values
+
+    def part(self, key: str, model_type: str | None = None) -> Config:
+        """A sub-config, by its own `model_type`, else the one it is known to have here, else the given one."""
+        if key in self.children:
+            return self.children[key]
+        value = self.given.get(key)
+        self.used.add(key)
+        if value is not None and not isinstance(value, Mapping):
+            self.fail(key, f"expected a mapping, got {value!r:.60}")
+            value = None
+        inner = value or {}
+        over = self.defaults.values.get(key)
+        own = inner.get("model_type") if isinstance(inner.get("model_type"), str) else None
+        known = self.defaults.parts.get(key)
+        kind = own or model_type or known or ""
+        shared = over if isinstance(over, Mapping) and kind == known else None
+        self.children[key] = Config(inner, kind, spec=self.spec, place=f"{self.place}{key}.", over=shared, root=self.root)
+        return self.children[key]
+
+    def has(self, key: str) -> bool:
+        """Whether the input itself states a value that is not null."""
+        return any(self.given.get(name) is not None for name in self._names(key))
+
+    def states(self, key: str) -> bool:
+        """Whether the input itself has the key, be it null."""
+        return any(name in self.given for name in self._names(key))
+
+    def ignore(self, *keys: str) -> None:
+        """Keys that were looked at and change nothing here."""
+        self.used.update(keys)
+
+    def value(self, key: str) -> Any:
+        """The value as it stands: given, or the class's default where that may be taken."""
+        found, where = _MISSING, ""
+        for name in self._names(key):
+            if name in self.given:
+                self.used.add(name)
+                if found is not _MISSING and found != self.given[name] and self.given[name] is not None and found is not None:
+                    self.fail(name, f"says {self.given[name]!r:.40}, but {where} says {found!r:.40}")
+                elif found is _MISSING or found is None:
+                    found, where = self.given[name], name
+        if found is not _MISSING:
+            return found
+        for values in (self.over, self.defaults.values):
+            for name in self._names(key):
+                if name in values:
+                    return self._default(key, values[name])
+        return None
+
+    def task(self, default: str) -> str:
+        """What the model's class is for, by the end of its name in `architectures`; `default` where it names none."""
+        named = self.given.get("architectures")
+        self.used.add("architectures")
+        if not isinstance(named, list) or not named or not isinstance(named[0], str):
+            return default
+        return next((task for ending, task in TASKS if named[0].endswith(ending)), default)
+
+    def architecture(self) -> str:
+        """The class that `architectures` names, or nothing."""
+        named = self.given.get("architectures")
+        return named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+
+    # --- what is said about it
+
+    def fail(self, key: str, message: str, hint: str = "") -> None:
+        self.root.problems.append(Problem(message, f"{self.place}{key}", hint))
+
+    def warn(self, text: str) -> None:
+        if text not in self.root.warnings:
+            self.root.warnings.append(text)
+
+    def finish(self) -> None:
+        """Raise what was collected."""
+        if self.root.problems:
+            seen = dict.fromkeys(self.root.problems)
+            raise InputError(list(seen))
+
+    def unread(self) -> list[str]:
+        """Given keys that were neither read, nor are declared by the class, nor are known to say nothing here."""
+        aliases = set(self.defaults.aliases.values()) | set(self.defaults.aliases)
+        known = self.used | INERT | set(self.defaults.values) | set(self.defaults.parts) | aliases
+        if self.spec:  # a spelling that no family reads is still a spelling; one that this family does not read is not
+            known -= {name for names in ALIASES.values() for name in names} - self.used - INERT - set(self.defaults.values)
+        own = [f"{self.place}{key}" for key in self.given if key not in known]
+        return own + [key for child in self.children.values() for key in child.unread()]
+
+    def all_taken(self) -> dict[str, Any]:
+        """Every default that was taken, by its full key."""
+        taken = {f"{self.place}{key}": value for key, value in self.taken.items()}
+        for child in self.children.values():
+            taken |= child.all_taken()
+        return taken
+
+    # --- how it looks for a key
+
+    def _names(self, key: str) -> tuple[str, ...]:
+        own = self.defaults.aliases.get(key)
+        names = (key, own) if own else (key,)
+        if self.spec:
+            return tuple(dict.fromkeys((*names, *ALIASES.get(key, ()))))
+        if own or key in self.defaults.values:
+            return names
+        return (*names, *(name for name in ALIASES.get(key, ()) if name in self.defaults.values))
+
+    def _default(self, key: str, value: Any) -> Any:
+        if self.spec and isinstance(value, int | float) and not isinstance(value, bool):
+            return None
+        if isinstance(value, Mapping) and value.keys() == {"__float__"}:
+            value = float(value["__float__"])
+        self.taken[key] = value
+        return value
+
+
+def _spellings(key: str) -> str:
+    others = ALIASES.get(key, ())
+    return f"`{key}`" + (f" (or {', '.join(others[:3])})" if others else "")

@@ -1,0 +1,28 @@
+"""Which module knows a model type. Each module's `FAMILIES` holds the recipe; only the one that is needed is imported."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.families.recipes import Tree
+from paramcalc.words.errors import UnknownArchitectureError
+from paramcalc.words.nearest import did_you_mean
+
+MODULES: dict[str, str] = {
+    "gpt": "gpt2",
+    "llama": "llama mistral",
+}  # fmt: skip
+"""Module to the model types it holds."""
+
+HOMES = {model_type: module for module, types in MODULES.items() for model_type in types.split()}
+
+
+def family(model_type: str) -> Callable[[Config], Tree]:
+    """The recipe for a model type. Raises UnknownArchitectureError with the nearest names."""
+    if model_type not in HOMES:
+        hint = did_you_mean(model_type, HOMES) or "`--assume FAMILY` reads it as a family that you name"
+        raise UnknownArchitectureError(f"unknown model_type: {model_type[:80]!r}", hint=hint)
+    recipe: Callable[[Config], Tree] = importlib.import_module(f"paramcalc.gate.families.{HOMES[model_type]}").FAMILIES[model_type]
+    return recipe

@@ -1,0 +1,148 @@
+"""One way in: whatever names a model becomes an `Architecture`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.documents import Document, read_document
+from paramcalc.gate.families.index import family
+from paramcalc.model.architecture import Architecture, Origin
+from paramcalc.model.tree import architecture_from
+from paramcalc.words.errors import InputError, ParamcalcError, Problem, SourceError, UnknownArchitectureError
+from paramcalc.words.nearest import did_you_mean
+
+ABOUT = ("name", "source", "conventions")
+"""What a simple spec says about a model beside its numbers."""
+
+
+def load(
+    model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, *, strict: bool = False, assume: str | None = None
+) -> Architecture:
+    """Read a model: a path, a bundled name, a mapping (a spec or a config), or an architecture as it is.
+
+    Raises a ParamcalcError that names the place of everything that is wrong.
+    """
+    if isinstance(model, Architecture):
+        return model
+    if isinstance(model, Mapping):
+        return from_mapping(dict(model), "mapping", strict=strict, assume=assume)
+    path, name = find(os.fspath(model))
+    return from_document(read_document(path, name), config=path.suffix == ".json", strict=strict, assume=assume)
+
+
+def find(model: str) -> tuple[Path, str]:
+    """The file that a MODEL names and how it is called: a path that exists wins over a bundled name."""
+    path = Path(model)
+    try:
+        if path.is_dir():
+            if (path / "config.json").exists():
+                return path / "config.json", os.path.join(model, "config.json")
+            raise InputError("is a folder without a config.json", place=model)
+        if path.exists():
+            return path, model
+    except (OSError, ValueError) as error:
+        raise SourceError(f"cannot be read: {error}"[:160], place=model[:80]) from error
+    bundled = bundled_folder() / (model if model.endswith((".yaml", ".yml")) else f"{model}.yaml")
+    if os.sep not in model and bundled.is_file():
+        return bundled, bundled.name
+    raise SourceError(
+        "no such file, and no bundled architecture of that name",
+        place=model[:120],
+        hint=did_you_mean(model, bundled_names()) or "`paramcalc models` lists them",
+    )
+
+
+def bundled_folder() -> Path:
+    """Where the bundled architectures lie: beside the package in a checkout, inside it once installed."""
+    inside = Path(__file__).parents[1] / "architectures"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "architectures"
+
+
+def bundled_names() -> list[str]:
+    """The names of all bundled architectures."""
+    return sorted(path.stem for path in bundled_folder().glob("*.yaml"))
+
+
+def from_document(document: Document, *, config: bool, strict: bool = False, assume: str | None = None) -> Architecture:
+    """Read a document, with the line of each problem."""
+    try:
+        return from_mapping(document.value, document.path, config=config, strict=strict, assume=assume)
+    except ParamcalcError as error:
+        placed = [problem._replace(place=document.place(problem.place)) for problem in error.problems]
+        raise type(error)(placed) from error
+
+
+def from_mapping(
+    value: dict[str, Any], name: str, *, config: bool | None = None, strict: bool = False, assume: str | None = None
+) -> Architecture:
+    """Read a full form (it has `parts`), a reported model, a config (it has a `model_type`) or a simple spec."""
+    if value.get("kind") == "reported":
+        return _reported(value, name)
+    if "parts" in value or "kinds" in value:
+        document = {"name": _stem(name)} | value
+        return architecture_from(document, Origin(name, "full"))
+    is_config = ("model_type" in value and "family" not in value) if config is None else config
+    return _from_family(value, name, spec=not is_config, strict=strict, assume=assume)
+
+
+def _from_family(value: dict[str, Any], name: str, *, spec: bool, strict: bool, assume: str | None) -> Architecture:
+    stated = value.get("family" if spec else "model_type", value.get("model_type", "gpt2" if spec else None))
+    if assume is None and not isinstance(stated, str):
+        raise UnknownArchitectureError(
+            "says no model_type" if stated is None else f"expected the name of a family, got {stated!r:.60}",
+            place="family" if spec else "model_type" if stated is not None else "",
+            hint="`--assume FAMILY` reads it as a family that you name",
+        )
+    model_type = assume or str(stated)
+    recipe = family(model_type)
+    c = Config(value, model_type, spec=spec)
+    if assume and assume != stated:
+        c.warn(
+            f"read as {assume}, as asked; the input says {stated!r}"
+            if stated
+            else f"read as {assume}, as asked; the input says no model_type"
+        )
+    document = recipe(c)
+    unread = c.unread()
+    if spec:
+        for key in unread:
+            c.fail(key, "unknown key", did_you_mean(key, _known_keys(c)))
+    elif strict:
+        for key in unread:
+            c.fail(key, "this key is not understood (--strict)", did_you_mean(key, _known_keys(c)))
+    elif unread:
+        c.warn(f"keys not understood, and left out: {', '.join(unread)}")
+    c.finish()
+    about = {key: value[key] for key in ABOUT if key in value}
+    form = "simple" if spec else "config"
+    origin = Origin(name, form, tuple(c.all_taken().items()), tuple(unread), tuple(c.warnings))
+    return architecture_from({"name": about.pop("name", None) or _title(value, name)} | about | document, origin)
+
+
+def _known_keys(c: Config) -> set[str]:
+    from paramcalc.gate.aliases import ALIASES
+
+    return {*c.used, *c.defaults.values, *ALIASES, *(name for names in ALIASES.values() for name in names)}
+
+
+def _reported(value: dict[str, Any], name: str) -> Architecture:
+    fields = {key: inner for key, inner in value.items() if key not in ("kind", "name", "source")}
+    try:
+        about = {key: value[key] for key in ("name", "source") if key in value}
+        return architecture_from({"name": _stem(name)} | about | {"reported": fields}, Origin(name, "reported"))
+    except InputError as error:
+        raise InputError([Problem(p.message, p.place.removeprefix("reported."), p.hint) for p in error.problems]) from error
+
+
+def _title(value: Mapping[str, Any], name: str) -> str:
+    stated = value.get("_name_or_path")
+    return stated if isinstance(stated, str) and stated and not os.path.isabs(stated) else _stem(name)
+
+
+def _stem(name: str) -> str:
+    path = Path(name)
+    return (path.parent.name if path.stem == "config" else path.stem) or name

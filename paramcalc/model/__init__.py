@@ -1,0 +1,1 @@
+"""Floor 1, what a model is: parts, blocks, their order, and the rows they make."""

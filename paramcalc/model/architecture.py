@@ -1,0 +1,110 @@
+"""An architecture: a tree of parts with its name, its source and how it came to be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from paramcalc.model.parts import Block, Count, Group, Place
+from paramcalc.words.sizes import Size
+
+
+class Reported(BaseModel):
+    """A model whose makers publish no architecture: what somebody said about its size, as a number or a range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    low: Count
+    high: Count
+    active_low: Count | None = None
+    active_high: Count | None = None
+    by: str
+    """Who reported it, and where."""
+    confidence: str
+    """How sure that is, in words."""
+
+
+class Origin(NamedTuple):
+    """Where an architecture was read from, and what had to be decided on the way."""
+
+    source: str = ""
+    """The file, bundled name or hub id, as the user would write it."""
+    form: str = "full"
+    """`simple`, `full`, `config`, `reported`, `safetensors` or `gguf`."""
+    defaults: tuple[tuple[str, Any], ...] = ()
+    """(key, value) of every default that was taken because the input is silent."""
+    unread: tuple[str, ...] = ()
+    """Keys that were not understood."""
+    warnings: tuple[str, ...] = ()
+
+
+class Architecture(BaseModel):
+    """What a model is. Frozen; read from a document by `paramcalc.model.tree.architecture_from`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    name: str
+    source: str | None = None
+    """Who published these numbers, and where."""
+    model_type: str | None = None
+    """The name that the reference implementation knows the architecture by."""
+    context: Count | None = None
+    """Tokens it was made for."""
+    dtype: str | None = None
+    """Format of the published weights."""
+    quantization: dict[str, Any] | None = None
+    """A config's own `quantization_config`."""
+    conventions: dict[str, str] = {}
+    """How its makers count, by convention (see `paramcalc.holdings.conventions`)."""
+    reported: Reported | None = None
+    root: Group = Group()
+    document: dict[str, Any] = {}
+    """The full form that it was read from."""
+    origin: Origin = Origin()
+
+    def blocks(self) -> Iterator[tuple[Block, Place]]:
+        """Every distinct block with its place, in the order of the tree; equal layers come once."""
+        width = Size(self.root.width or 0, "hidden_size")
+        yield from _walk(self.root, Place(width=width))
+
+
+def _walk(group: Group, at: Place) -> Iterator[tuple[Block, Place]]:
+    for name, part in group.parts.items():
+        yield from _part(part, name, at)
+    counts = group.layers.counts()
+    for name, part in group.kinds.items():
+        number = counts.get(name, 0)
+        place = at._replace(stored=at.stored * number, applied=at.applied * number)
+        if number:
+            yield from _part(part, name, place, layer=True)
+
+
+def _part(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Iterator[tuple[Block, Place]]:
+    place = at._replace(
+        path=joined(at.path, part.path if part.path is not None else "" if layer else name),
+        part=f"{at.part}.{name}" if at.part else name,
+        stored=at.stored if part.stored is None else part.stored,
+    )
+    if isinstance(part, Block):
+        yield part, place
+        return
+    yield from _walk(
+        part,
+        place._replace(
+            width=Size(part.width, f"{name}.width") if part.width else at.width,
+            tower=f"{part.tower}." if part.tower else at.tower,
+            tokens=at.tokens if part.tokens is None else part.tokens,
+            cached=at.cached if part.cache is None else part.cache,
+            stored=place.stored * (part.repeat if part.stored is None else 1),
+            applied=place.applied * part.repeat,
+        ),
+    )
+
+
+def joined(path: str, name: str) -> str:
+    """A module's name under that of its parent; one that starts with `/` stands at the root."""
+    if name.startswith("/"):
+        return name[1:]
+    return ".".join(filter(None, (path, name)))

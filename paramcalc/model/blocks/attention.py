@@ -1,0 +1,134 @@
+"""Multi-head attention in the forms in which queries, keys and values share projections and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from paramcalc.model.parts import Block, Count, Place, Share
+from paramcalc.model.rows import CacheRow, Row, linear, norm
+from paramcalc.words.sizes import Size
+
+
+class Attention(Block):
+    """Attention with `heads` queries and `kv_heads` keys and values (MHA: Vaswani et al. 2017; MQA: Shazeer 2019;
+    GQA: Ainslie et al. 2023, kv_heads between 1 and heads).
+
+    Weights: q [heads·head_dim, width], k [kv_heads·head_dim, width], v [kv_heads·v_head_dim, width],
+    o [width, heads·v_head_dim]; cross attention reads k and v from a source of another width.
+    Cache per token and layer: kv_heads · (head_dim + v_head_dim) elements, of the last `window` tokens at most.
+    """
+
+    home: ClassVar[str] = "attention"
+
+    heads: Count
+    kv_heads: Count | None = None
+    """`heads` if left out."""
+    head_dim: Count | None = None
+    """width / heads if left out."""
+    v_head_dim: Count | None = None
+    """`head_dim` if left out."""
+    inputs: Count | None = None
+    outputs: Count | None = None
+    """Widths of what it reads and writes; the stream's if left out."""
+    bias: bool | list[Literal["q", "k", "v", "o"]] = False
+    fused: Literal["qkv", "kv"] | None = None
+    """Which projections are one matrix."""
+    transposed: bool = False
+    """Whether weights are stored [inputs, outputs], as GPT-2's are."""
+    gate: bool = False
+    """Whether the query projection also makes an output gate of the same size (gated attention, Qiu et al. 2025)."""
+    qk_norm: Literal["head", "full"] | None = None
+    """Norm of queries and keys: over one head's dims [head_dim], or over all heads at once (`full`)."""
+    qk_norm_type: Literal["rms", "layer"] = "rms"
+    qk_norm_bias: bool = False
+    sinks: bool = False
+    """One learned logit per head that takes attention away from all tokens (gpt-oss)."""
+    window: Count | None = None
+    """Tokens a query can look back (sliding window, Beltagy et al. 2020)."""
+    chunk: Count | None = None
+    """Size of the chunks outside of which nothing is seen (Llama 4)."""
+    source: Count | None = None
+    """Width of the source that keys and values are made from: cross attention where given."""
+    reuses: bool = False
+    """Whether it uses an earlier layer's keys and values, and so has no projection and no cache for them."""
+    value_is_key: bool = False
+    """Whether values are the keys, so that there is no value projection."""
+    softcap: float | None = None
+    """Bound of the attention logits (Gemma 2)."""
+    rotary: bool = False
+    """Whether queries and keys are rotated by position."""
+    dropout: Share = 0.0
+    output: bool = True
+    """Whether there is an output projection."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads ({self.kv_heads}) does not divide heads ({self.heads})")
+        if self.kv_heads is not None and self.kv_heads > self.heads:
+            raise ValueError(f"kv_heads ({self.kv_heads}) is more than heads ({self.heads})")
+        return self
+
+    def has_bias(self, projection: str) -> bool:
+        return self.bias if isinstance(self.bias, bool) else projection in self.bias
+
+    def dims(self, at: Place) -> tuple[Size, Size, Size, Size]:
+        """Heads, KV heads, and the dims of a key and of a value of one head."""
+        heads: Size = self.sized.heads
+        kv_heads = Size(self.kv_heads, "kv_heads") if self.kv_heads else heads
+        if self.head_dim:
+            head_dim = Size(self.head_dim, "head_dim")
+        elif at.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) does not divide the width ({int(at.width)}); give head_dim")
+        else:
+            head_dim = at.width // heads
+        v_dim = Size(self.v_head_dim, "v_head_dim") if self.v_head_dim else head_dim
+        return heads, kv_heads, head_dim, v_dim
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        heads, kv_heads, head_dim, v_dim = self.dims(at)
+        inputs = Size(self.inputs, "inputs") if self.inputs else at.width
+        outputs = Size(self.outputs, "outputs") if self.outputs else at.width
+        yield from self._projections(heads, kv_heads, head_dim, v_dim, inputs)
+        if self.output:
+            yield from linear("o_proj", outputs, heads * v_dim, bias=self.has_bias("o"), split=1, transposed=self.transposed)
+        if self.qk_norm:
+            bias = self.qk_norm_bias
+            yield from norm("q_norm", head_dim if self.qk_norm == "head" else heads * head_dim, bias=bias)
+            if not self.reuses:
+                yield from norm("k_norm", head_dim if self.qk_norm == "head" else kv_heads * head_dim, bias=bias)
+        if self.sinks:
+            yield Row("sinks", (heads,), split=0, role="sinks")
+
+    def _projections(self, heads: Size, kv_heads: Size, head_dim: Size, v_dim: Size, inputs: Size) -> Iterator[Row]:
+        queries = heads * head_dim * (2 if self.gate else 1)
+        keys, values = kv_heads * head_dim, kv_heads * v_dim
+        source = Size(self.source, "source") if self.source else inputs
+
+        def projection(name: str, outputs: Size, read: Size, bias: bool) -> Iterator[Row]:
+            return linear(name, outputs, read, bias=bias, split=0, transposed=self.transposed)
+
+        if self.fused == "qkv":
+            yield from projection("qkv_proj", queries + keys + values, inputs, self.has_bias("q"))
+            return
+        yield from projection("q_proj", queries, inputs, self.has_bias("q"))
+        if self.reuses:
+            return
+        if self.fused == "kv":
+            yield from projection("kv_proj", keys + values, source, self.has_bias("k"))
+            return
+        yield from projection("k_proj", keys, source, self.has_bias("k"))
+        if not self.value_is_key:
+            yield from projection("v_proj", values, source, self.has_bias("v"))
+
+    def cache(self, at: Place) -> Iterator[CacheRow]:
+        if self.reuses:
+            return
+        _, kv_heads, head_dim, v_dim = self.dims(at)
+        per = "source" if self.source else "token"
+        window = self.window or self.chunk
+        yield CacheRow("key", (kv_heads, head_dim), per, window)
+        yield CacheRow("value", (kv_heads, v_dim), per, window)

@@ -1,0 +1,30 @@
+"""A dense layer, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.rows import Row, linear
+from paramcalc.words.sizes import Size
+
+
+class Dense(Block):
+    """y = W x + b with W [outputs, inputs] and b [outputs] (a fully connected or linear layer, a projection)."""
+
+    home: ClassVar[str] = "projection"
+
+    inputs: Count | None = None
+    outputs: Count | None = None
+    """Both are the stream's width where left out."""
+    bias: bool = True
+    transposed: bool = False
+    """Whether the weight is stored [inputs, outputs]."""
+    activation: str | None = None
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        inputs = Size(self.inputs, "inputs") if self.inputs else at.width
+        outputs = Size(self.outputs, "outputs") if self.outputs else at.width
+        for row in linear("dense", outputs, inputs, bias=self.bias, transposed=self.transposed):
+            yield row._replace(name=row.name.removeprefix("dense."))

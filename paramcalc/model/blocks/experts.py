@@ -1,0 +1,100 @@
+"""A mixture of experts: a router, routed experts, and experts that every token visits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.rows import BIAS, WEIGHT, Row, linear
+from paramcalc.words.sizes import Size
+
+
+class Expert(BaseModel):
+    """The feed-forward network that an expert is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    size: Count
+    gated: bool = True
+    bias: bool = False
+    activation: str = "silu"
+    gate: bool = False
+    """For shared experts: whether a sigmoid gate [1, width] weighs their output."""
+
+
+class Router(BaseModel):
+    """The linear map [experts, width] whose scores choose the experts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    bias: bool = False
+    correction: bool = False
+    """Whether a correction added to the scores is a parameter; the references that keep it as a buffer have none."""
+
+
+class Experts(Block):
+    """Sparsely gated experts (Shazeer et al. 2017): `visited` of `count` experts per token, beside `shared` ones.
+
+    Routed weights are stacked as the reference stores them: gate_up [count, 2·size, width] and down
+    [count, width, size], or up alone where the experts are not gated. Router [count, width].
+    """
+
+    home: ClassVar[str] = "experts"
+
+    count: Count
+    visited: Count | None
+    """Experts per token; null where the description does not fix it (then `active` is unknown)."""
+    expert: Expert
+    shared: Expert | None = None
+    """Experts that every token visits, as one network of their joint size."""
+    router: Router | None = Router()
+    stacked: bool = True
+    """Whether all experts' weights are one tensor; else each has its own."""
+    transposed: bool = False
+    """Whether stacked weights are [count, inputs, outputs]."""
+
+    @model_validator(mode="after")
+    def _visits_what_is_there(self) -> Self:
+        if self.visited is not None and self.visited > self.count:
+            raise ValueError(f"visited ({self.visited}) is more than count ({self.count}) experts")
+        return self
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        count: Size = self.sized.count
+        if self.router:
+            yield from linear("router", count, at.width, bias=self.router.bias, component="router")
+            if self.router.correction:
+                yield Row("router.e_score_correction_bias", (count,), BIAS, "", "router", "router")
+        routed = self._stacked(count, at.width) if self.stacked else self._separate(count, at.width)
+        yield from (row._replace(experts=(self.count, self.visited)) for row in routed)
+        if self.shared:
+            yield from _network("shared_expert", self.shared, at.width, "shared_experts")
+            if self.shared.gate:
+                yield from linear("shared_expert_gate", 1, at.width, component="shared_experts")
+
+    def _stacked(self, count: Size, width: Size) -> Iterator[Row]:
+        size = Size(self.expert.size, "expert.size")
+        first, outputs = ("gate_up_proj", 2 * size) if self.expert.gated else ("up_proj", size)
+        shapes = ((first, outputs, width, 0), ("down_proj", width, size, 1))
+        for name, rows, columns, split in shapes:
+            shape = (count, columns, rows) if self.transposed else (count, rows, columns)
+            axis = 1 + (1 - split if self.transposed else split)
+            yield Row(f"experts.{name}", shape, WEIGHT, "stack", role=f"experts.{name}", split=axis)
+            if self.expert.bias:
+                axis_of_bias = 1 if split == 0 else None
+                yield Row(f"experts.{name}_bias", (count, rows), BIAS, "stack", role=f"experts.{name}", split=axis_of_bias)
+
+    def _separate(self, count: Size, width: Size) -> Iterator[Row]:
+        for row in _network("experts.{}", self.expert, width, ""):
+            yield row._replace(repeat=count)
+
+
+def _network(prefix: str, expert: Expert, width: Size, component: str) -> Iterator[Row]:
+    size = Size(expert.size, "size")
+    if expert.gated:
+        yield from linear(f"{prefix}.gate_proj", size, width, bias=expert.bias, split=0, component=component)
+    yield from linear(f"{prefix}.up_proj", size, width, bias=expert.bias, split=0, component=component)
+    yield from linear(f"{prefix}.down_proj", width, size, bias=expert.bias, split=1, component=component)

@@ -1,0 +1,46 @@
+"""The feed-forward network of a transformer layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from paramcalc.model.parts import Block, Count, Place, Share
+from paramcalc.model.rows import Row, linear
+from paramcalc.words.sizes import Size
+
+
+class FeedForward(Block):
+    """Plain: up [size, width], down [width, size] (Vaswani et al. 2017, §3.3). Gated: gate and up [size, width] each,
+    down [width, size] (Shazeer 2020, SwiGLU and its kin). Biases [size] and [width] where it has them.
+    """
+
+    home: ClassVar[str] = "feed_forward"
+
+    size: Count
+    gated: bool = True
+    fused: bool = False
+    """Whether gate and up are one matrix [2 · size, width]."""
+    bias: bool | list[Literal["gate", "up", "down"]] = False
+    transposed: bool = False
+    """Whether weights are stored [inputs, outputs], as GPT-2's are."""
+    activation: str = "silu"
+    inputs: Count | None = None
+    outputs: Count | None = None
+    """Both are the stream's width where left out."""
+    dropout: Share = 0.0
+
+    def has_bias(self, projection: str) -> bool:
+        return self.bias if isinstance(self.bias, bool) else projection in self.bias
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        size: Size = self.sized.size
+        inputs = Size(self.inputs, "inputs") if self.inputs else at.width
+        outputs = Size(self.outputs, "outputs") if self.outputs else at.width
+        if self.gated and self.fused:
+            yield from linear("gate_up_proj", 2 * size, inputs, bias=self.has_bias("up"), split=0, transposed=self.transposed)
+        else:
+            if self.gated:
+                yield from linear("gate_proj", size, inputs, bias=self.has_bias("gate"), split=0, transposed=self.transposed)
+            yield from linear("up_proj", size, inputs, bias=self.has_bias("up"), split=0, transposed=self.transposed)
+        yield from linear("down_proj", outputs, size, bias=self.has_bias("down"), split=1, transposed=self.transposed)

@@ -1,0 +1,30 @@
+"""The matrix that turns a hidden state into logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.rows import BIAS, WEIGHT, Row
+from paramcalc.words.sizes import Size
+
+
+class Head(Block):
+    """Logits = W x + b with W [outputs, inputs]; a tied head (Press & Wolf 2017) uses the token table as W."""
+
+    home: ClassVar[str] = "head"
+
+    outputs: Count
+    inputs: Count | None = None
+    """The stream's width if left out."""
+    bias: bool = False
+    tied: str | None = None
+    """Path of the part whose table it uses."""
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        inputs = Size(self.inputs, "inputs") if self.inputs else at.width
+        outputs = self.sized.outputs
+        yield Row("weight", (outputs, inputs), WEIGHT, "linear", role="head", tied=self.tied, split=0)
+        if self.bias:
+            yield Row("bias", (outputs,), BIAS, "linear", role="head", split=0)

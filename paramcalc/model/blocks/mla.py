@@ -1,0 +1,51 @@
+"""Multi-head latent attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.rows import CacheRow, Row, linear, norm
+from paramcalc.words.sizes import Size
+
+
+class MLA(Block):
+    """Keys and values are expanded from one latent of `kv_rank` per token, beside one rotary key of `rope_dim` that
+    all heads share (DeepSeek-AI 2024, DeepSeek-V2, §2.1); queries may pass a latent of `q_rank`.
+
+    Weights: q_a [q_rank, width], q_b [heads·(nope_dim + rope_dim), q_rank] (or one q from the width), kv_a
+    [kv_rank + rope_dim, width], kv_b [heads·(nope_dim + v_dim), kv_rank], o [width, heads·v_dim], a norm per latent.
+    Cache per token and layer: kv_rank + rope_dim elements, or heads·(nope_dim + rope_dim + v_dim) expanded.
+    """
+
+    home: ClassVar[str] = "attention"
+
+    heads: Count
+    q_rank: Count | None = None
+    """Without one, queries come straight from the width."""
+    kv_rank: Count
+    nope_dim: Count
+    rope_dim: Count
+    v_dim: Count
+    bias: bool = False
+    """Biases of the down-projections and of the output, as the references have them."""
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        n = self.sized
+        query_dim: Size = n.nope_dim + n.rope_dim
+        if self.q_rank:
+            yield from linear("q_a_proj", n.q_rank, at.width, bias=self.bias)
+            yield from norm("q_a_layernorm", n.q_rank)
+            yield from linear("q_b_proj", n.heads * query_dim, n.q_rank, split=0)
+        else:
+            yield from linear("q_proj", n.heads * query_dim, at.width, split=0)
+        yield from linear("kv_a_proj_with_mqa", n.kv_rank + n.rope_dim, at.width, bias=self.bias)
+        yield from norm("kv_a_layernorm", n.kv_rank)
+        yield from linear("kv_b_proj", n.heads * (n.nope_dim + n.v_dim), n.kv_rank, split=0)
+        yield from linear("o_proj", at.width, n.heads * n.v_dim, bias=self.bias, split=1)
+
+    def cache(self, at: Place) -> Iterator[CacheRow]:
+        n = self.sized
+        yield CacheRow("latent", (n.kv_rank,), expanded=(n.heads, n.nope_dim + n.v_dim))
+        yield CacheRow("rope_key", (n.rope_dim,), expanded=(n.heads, n.rope_dim))
