@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from paramcalc.gate.aliases import ALIASES
 from paramcalc.gate.config import Config
 from paramcalc.gate.documents import Document, read_document
 from paramcalc.gate.families.index import family
+from paramcalc.gate.overrides import parsed, reaches_inside, replaced
 from paramcalc.model.architecture import Architecture, Origin
 from paramcalc.model.tree import architecture_from
-from paramcalc.words.errors import InputError, ParamcalcError, Problem, SourceError, UnknownArchitectureError
+from paramcalc.words.errors import InputError, ParamcalcError, Problem, SourceError, UnknownArchitectureError, UsageError
 from paramcalc.words.nearest import did_you_mean
 
 ABOUT = ("name", "source", "conventions")
 """What a simple spec says about a model beside its numbers."""
 
 
+class Reading(NamedTuple):
+    """How an input is to be read."""
+
+    strict: bool = False
+    """Whether a key that is not understood is an error."""
+    assume: str | None = None
+    """The family to read it as, whatever it says."""
+    overrides: Sequence[str] = ()
+    """Fields to replace, as `key=value`."""
+
+
 def load(
-    model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, *, strict: bool = False, assume: str | None = None
+    model: str | os.PathLike[str] | Mapping[str, Any] | Architecture,
+    *,
+    strict: bool = False,
+    assume: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> Architecture:
     """Read a model: a path, a bundled name, a mapping (a spec or a config), or an architecture as it is.
 
     Raises a ParamcalcError that names the place of everything that is wrong.
     """
+    reading = Reading(strict, assume, overrides)
     if isinstance(model, Architecture):
-        return model
+        return from_mapping(model.document, model.origin.source or model.name, reading) if overrides else model
     if isinstance(model, Mapping):
-        return from_mapping(dict(model), "mapping", strict=strict, assume=assume)
+        return from_mapping(dict(model), "mapping", reading)
     path, name = find(os.fspath(model))
-    return from_document(read_document(path, name), config=path.suffix == ".json", strict=strict, assume=assume)
+    return from_document(read_document(path, name), reading, config=path.suffix == ".json")
 
 
 def find(model: str) -> tuple[Path, str]:
@@ -40,7 +58,7 @@ def find(model: str) -> tuple[Path, str]:
     try:
         if path.is_dir():
             if (path / "config.json").exists():
-                return path / "config.json", os.path.join(model, "config.json")
+                return path / "config.json", str(path / "config.json")
             raise InputError("is a folder without a config.json", place=model)
         if path.exists():
             return path, model
@@ -67,65 +85,65 @@ def bundled_names() -> list[str]:
     return sorted(path.stem for path in bundled_folder().glob("*.yaml"))
 
 
-def from_document(document: Document, *, config: bool, strict: bool = False, assume: str | None = None) -> Architecture:
+def from_document(document: Document, reading: Reading, *, config: bool) -> Architecture:
     """Read a document, with the line of each problem."""
     try:
-        return from_mapping(document.value, document.path, config=config, strict=strict, assume=assume)
+        return from_mapping(document.value, document.path, reading, config=config)
+    except UsageError:
+        raise
     except ParamcalcError as error:
         placed = [problem._replace(place=document.place(problem.place)) for problem in error.problems]
         raise type(error)(placed) from error
 
 
-def from_mapping(
-    value: dict[str, Any], name: str, *, config: bool | None = None, strict: bool = False, assume: str | None = None
-) -> Architecture:
+def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(), *, config: bool | None = None) -> Architecture:
     """Read a full form (it has `parts`), a reported model, a config (it has a `model_type`) or a simple spec."""
+    overrides = parsed(reading.overrides)
+    outside = [override for override in overrides if "parts" in value or not reaches_inside(override[0], value)]
+    inside = [override for override in overrides if override not in outside]
+    value = replaced(value, outside) if outside else value
     if value.get("kind") == "reported":
-        return _reported(value, name)
-    if "parts" in value or "kinds" in value:
-        document = {"name": _stem(name)} | value
-        return architecture_from(document, Origin(name, "full"))
-    is_config = ("model_type" in value and "family" not in value) if config is None else config
-    return _from_family(value, name, spec=not is_config, strict=strict, assume=assume)
+        model = _reported(value, name)
+    elif "parts" in value or "kinds" in value:
+        model = architecture_from({"name": _stem(name)} | value, Origin(name, "full"))
+    else:
+        is_config = ("model_type" in value and "family" not in value) if config is None else config
+        model = _from_family(value, name, reading, spec=not is_config)
+    return architecture_from(replaced(model.document, inside), model.origin) if inside else model
 
 
-def _from_family(value: dict[str, Any], name: str, *, spec: bool, strict: bool, assume: str | None) -> Architecture:
-    stated = value.get("family" if spec else "model_type", value.get("model_type", "gpt2" if spec else None))
-    if assume is None and not isinstance(stated, str):
-        raise UnknownArchitectureError(
-            "says no model_type" if stated is None else f"expected the name of a family, got {stated!r:.60}",
-            place="family" if spec else "model_type" if stated is not None else "",
-            hint="`--assume FAMILY` reads it as a family that you name",
-        )
-    model_type = assume or str(stated)
-    recipe = family(model_type)
-    c = Config(value, model_type, spec=spec)
-    if assume and assume != stated:
-        c.warn(
-            f"read as {assume}, as asked; the input says {stated!r}"
-            if stated
-            else f"read as {assume}, as asked; the input says no model_type"
-        )
-    document = recipe(c)
+def _from_family(value: dict[str, Any], name: str, reading: Reading, *, spec: bool) -> Architecture:
+    c = _config(value, reading.assume, spec=spec)
+    document = family(c.model_type)(c)
     unread = c.unread()
-    if spec:
+    if spec or reading.strict:
         for key in unread:
-            c.fail(key, "unknown key", did_you_mean(key, _known_keys(c)))
-    elif strict:
-        for key in unread:
-            c.fail(key, "this key is not understood (--strict)", did_you_mean(key, _known_keys(c)))
+            c.fail(key, "unknown key" if spec else "this key is not understood (--strict)", did_you_mean(key, _known_keys(c)))
     elif unread:
         c.warn(f"keys not understood, and left out: {', '.join(unread)}")
     c.finish()
     about = {key: value[key] for key in ABOUT if key in value}
-    form = "simple" if spec else "config"
-    origin = Origin(name, form, tuple(c.all_taken().items()), tuple(unread), tuple(c.warnings))
+    origin = Origin(name, "simple" if spec else "config", tuple(c.all_taken().items()), tuple(unread), tuple(c.warnings))
     return architecture_from({"name": about.pop("name", None) or _title(value, name)} | about | document, origin)
 
 
-def _known_keys(c: Config) -> set[str]:
-    from paramcalc.gate.aliases import ALIASES
+def _config(value: dict[str, Any], assume: str | None, *, spec: bool) -> Config:
+    key = "family" if spec and "family" in value else "model_type"
+    stated = value.get(key, "gpt2" if spec else None)
+    if assume is None and not isinstance(stated, str):
+        raise UnknownArchitectureError(
+            "says no model_type" if stated is None else f"expected the name of a family, got {stated!r:.60}",
+            place="" if stated is None else key,
+            hint="`--assume FAMILY` reads it as a family that you name",
+        )
+    c = Config(value, assume or str(stated), spec=spec)
+    c.ignore(key)
+    if assume and assume != stated:
+        c.warn(f"read as {assume}, as asked; the input says " + (f"{stated!r:.60}" if stated else "no model_type"))
+    return c
 
+
+def _known_keys(c: Config) -> set[str]:
     return {*c.used, *c.defaults.values, *ALIASES, *(name for names in ALIASES.values() for name in names)}
 
 
@@ -140,7 +158,7 @@ def _reported(value: dict[str, Any], name: str) -> Architecture:
 
 def _title(value: Mapping[str, Any], name: str) -> str:
     stated = value.get("_name_or_path")
-    return stated if isinstance(stated, str) and stated and not os.path.isabs(stated) else _stem(name)
+    return stated if isinstance(stated, str) and stated and not Path(stated).is_absolute() else _stem(name)
 
 
 def _stem(name: str) -> str:

@@ -1,0 +1,75 @@
+"""The program: its commands by name, of which only the one that is called is loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "count": ("count", "How many parameters, of which kind, where, how many active per token."),
+    "explain": ("explain", "The formula, the numbers put into it, the result, its source."),
+    "models": ("models", "The bundled architectures; with a name, its spec."),
+    "validate": ("validate", "Whether a spec is right, and every default that was taken."),
+    "import": ("import_", "Turn a config or weight file into a spec that counts the same."),
+    "schema": ("schema", "The JSON Schema of a spec, for editors."),
+}
+"""Command to its module and its summary."""
+
+EXIT_CODES = """Exit codes: 0 done, fits, within budget; 1 a "no"; 2 the call is wrong; 3 the input is wrong;
+4 not found, or the network refused; 5 an architecture that paramcalc does not know."""
+
+
+def main() -> None:
+    """Run the program on the arguments of the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    build(sys.argv[1:])(prog_name="paramcalc")
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The program with the one command loaded that the arguments name; the others are there by name and summary."""
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,  # rich costs more to import than all the rest of --help
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(epilog=EXIT_CODES)(program)
+    for name, (module, summary) in COMMANDS.items():
+        run = command(module) if name == word else _stub
+        app.command(name, help=(run.__doc__ or summary) if name == word else summary, epilog=EXIT_CODES)(run)
+    return app
+
+
+def command(module: str) -> Callable[..., Any]:
+    """The function of a command."""
+    run: Callable[..., Any] = import_module(f"paramcalc.face.cli.{module}").run
+    return run
+
+
+def program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda wanted: _version(wanted))] = False,
+) -> None:
+    """How many parameters a model has, and how much memory it takes to run, train or fine-tune it.
+
+    MODEL is a YAML spec, a bundled name (gpt3), a config.json or its folder, a .safetensors or .gguf file, or a hub id.
+    """
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from paramcalc import __version__
+
+        typer.echo(f"paramcalc {__version__}")
+        raise typer.Exit
+
+
+def _stub() -> None:
+    """Stands for a command that was not called."""
