@@ -29,7 +29,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = f"transformers {transformers.__version__}"
 # What the base class carries for tasks, output and loading; `is_encoder_decoder` is the one that shapes a model.
 NOT_ARCHITECTURE = ({f.name for f in fields(PreTrainedConfig)} - {"is_encoder_decoder"}) | {
-    "_name_or_path", "output_attentions", "model_type", "_attn_implementation", "torch_dtype",
+    "_name_or_path",
+    "output_attentions",
+    "model_type",
+    "_attn_implementation",
+    "torch_dtype",
 }
 
 
@@ -66,9 +70,14 @@ def parts_of(config: PreTrainedConfig) -> dict[str, PreTrainedConfig]:
 
 
 def derived_keys(config: PreTrainedConfig) -> set[str]:
-    """Keys that no field declares, or that are declared null and hold a value once built."""
+    """Keys that no field declares, or that are declared null (or as a word such as "auto") and hold a value once built."""
     fixed = declared(type(config))
-    return {k for k, v in built(config).items() if v is not None and fixed.get(k) is None}
+    return {k for k, v in built(config).items() if v is not None and (fixed.get(k) is None or is_word_for(fixed[k], v))}
+
+
+def is_word_for(stated: object, value: object) -> bool:
+    """Does a word stand for a number that the class computes, as "auto" does?"""
+    return isinstance(stated, str) and not isinstance(value, str)
 
 
 def difference(config: PreTrainedConfig) -> dict[str, object]:
@@ -92,7 +101,7 @@ def rebuilds(config: PreTrainedConfig, given: dict[str, object]) -> bool:
     """Does the class make the same config of these values alone?"""
     try:
         return plain(type(config)(**given)) == plain(config)
-    except Exception:  # noqa: BLE001  (the class's own checks raise what they like)
+    except Exception:
         return False
 
 
@@ -114,7 +123,7 @@ def part_classes(cls: type[PreTrainedConfig]) -> dict[str, type[PreTrainedConfig
             found[key] = CONFIG_MAPPING[kind]
     try:
         return found | {k: type(v) for k, v in parts_of(cls()).items()}
-    except Exception:  # noqa: BLE001  (the class's own checks raise what they like)
+    except Exception:
         return found
 
 
@@ -125,7 +134,7 @@ def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
     out: dict[str, object] = {"aliases": dict(cls.attribute_map), "parts": kinds, "source": SOURCE}
     try:
         config = cls()
-    except Exception as error:  # noqa: BLE001  (the class's own checks raise what they like)
+    except Exception as error:
         note = str(error).strip().splitlines()[-1].strip()[:160]
         defaults = {k: plain(v) for k, v in fixed.items() if k not in kinds}
         return out | {"defaults": defaults, "derived": [], "computed": {}, "note": f"not buildable: {note}"}
