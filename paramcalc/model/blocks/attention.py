@@ -52,6 +52,8 @@ class Attention(Block):
     """Size of the chunks outside of which nothing is seen (Llama 4)."""
     source: Count | None = None
     """Width of the source that keys and values are made from: cross attention where given."""
+    source_tokens: Count | None = None
+    """Tokens of that source, where every input has the same number (Whisper: 1,500)."""
     reuses: bool = False
     """Whether it uses an earlier layer's keys and values, and so has no projection and no cache for them."""
     value_is_key: bool = False
@@ -61,6 +63,9 @@ class Attention(Block):
     rotary: bool = False
     """Whether queries and keys are rotated by position."""
     dropout: Share = 0.0
+    """Of the attention weights."""
+    output_dropout: Share = 0.0
+    """Of what the output projection makes, before it is added to the stream."""
     output: bool = True
     """Whether there is an output projection."""
 
@@ -128,6 +133,10 @@ class Attention(Block):
         if self.reuses:
             return
         _, kv_heads, head_dim, v_dim = self.dims(at)
+        if self.source_tokens:
+            yield CacheRow("key", (self.sized.source_tokens, kv_heads, head_dim), "sequence")
+            yield CacheRow("value", (self.sized.source_tokens, kv_heads, v_dim), "sequence")
+            return
         per = "source" if self.source else "token"
         window = self.window or self.chunk
         yield CacheRow("key", (kv_heads, head_dim), per, window)

@@ -29,6 +29,9 @@ class FeedForward(Block):
     outputs: Count | None = None
     """Both are the stream's width where left out."""
     dropout: Share = 0.0
+    """Of its output, before it is added to the stream."""
+    activation_dropout: Share = 0.0
+    """Of what enters the last projection."""
 
     def has_bias(self, projection: str) -> bool:
         return self.bias if isinstance(self.bias, bool) else projection in self.bias

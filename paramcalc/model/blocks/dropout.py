@@ -1,0 +1,19 @@
+"""Dropout on its own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from paramcalc.model.parts import Block, Share
+
+
+class Dropout(Block):
+    """Zeroes a `rate` of the stream in training (Srivastava et al. 2014). Stores nothing; its mask is an activation.
+
+    Stands where a model drops between blocks (after its embeddings, before a classifier); the dropout inside a block or
+    at its end is a field of that block.
+    """
+
+    home: ClassVar[str] = "other"
+
+    rate: Share
