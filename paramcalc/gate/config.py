@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +64,7 @@ class Config:
         self.root = root or self
         self.used: set[str] = set()
         self.taken: dict[str, Any] = {}
+        self.read: dict[str, Any] = {}
         self.children: dict[str, Config] = {}
         if root is None:
             self.problems: list[Problem] = []
@@ -195,6 +196,7 @@ class Config:
                 elif found is _MISSING or found is None:
                     found, where = self.given[name], name
         if found is not _MISSING:
+            self.read[key] = found
             return found
         for values in (self.over, self.defaults.values):
             for name in self._names(key):
@@ -241,10 +243,18 @@ class Config:
 
     def all_taken(self) -> dict[str, Any]:
         """Every default that was taken, by its full key."""
-        taken = {f"{self.place}{key}": value for key, value in self.taken.items()}
+        return self.gathered(lambda config: config.taken)
+
+    def all_read(self) -> dict[str, Any]:
+        """Every given value that was read, by its canonical key."""
+        return self.gathered(lambda config: config.read)
+
+    def gathered(self, values: Callable[[Config], Mapping[str, Any]]) -> dict[str, Any]:
+        """A mapping of this config and of those inside it, by full key."""
+        found = {f"{self.place}{key}": value for key, value in values(self).items()}
         for child in self.children.values():
-            taken |= child.all_taken()
-        return taken
+            found |= child.gathered(values)
+        return found
 
     # --- how it looks for a key
 

@@ -123,7 +123,8 @@ def _from_family(value: dict[str, Any], name: str, reading: Reading, *, spec: bo
         c.warn(f"keys not understood, and left out: {', '.join(unread)}")
     c.finish()
     about = {key: value[key] for key in ABOUT if key in value}
-    origin = Origin(name, "simple" if spec else "config", tuple(c.all_taken().items()), tuple(unread), tuple(c.warnings))
+    form = "simple" if spec else "config"
+    origin = Origin(name, form, c.all_read(), tuple(c.all_taken().items()), tuple(unread), tuple(c.warnings))
     return architecture_from({"name": about.pop("name", None) or _title(value, name)} | about | document, origin)
 
 

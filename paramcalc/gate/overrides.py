@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paramcalc.gate.aliases import ALIASES
 from paramcalc.gate.documents import parse_yaml
 from paramcalc.words.errors import InputError, UsageError
 from paramcalc.words.nearest import did_you_mean
@@ -35,9 +36,16 @@ def replaced(document: Mapping[str, Any], overrides: Sequence[tuple[list[str], A
     changed = copy.deepcopy(dict(document))
     for path, value in overrides:
         parts = changed.get("parts")
+        for spelling in _spellings(path[0]) if len(path) == 1 else ():
+            changed.pop(spelling, None)
         within = path[0] not in changed and isinstance(parts, dict) and path[0] in parts
         _set(parts if within and isinstance(parts, dict) else changed, path, value)
     return changed
+
+
+def _spellings(key: str) -> tuple[str, ...]:
+    """Every spelling of a key, so that an override replaces the one that the input uses."""
+    return next(((canonical, *others) for canonical, others in ALIASES.items() if key == canonical or key in others), (key,))
 
 
 def _set(target: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -131,7 +131,7 @@ def count_architecture(architecture: Architecture, method: Method | None = None)
         return counts
     from paramcalc.holdings.trainable import adapt
 
-    adapted = adapt(counts.rows, method)
+    adapted = adapt(architecture, method)
     added = sum(row.total for row in adapted.added)
     trainable = sum(row.total for row in (*adapted.added, *adapted.trained))
     return counts._replace(trainable=trainable, adapters=Added(method.name, added, trainable, list(adapted.added)))

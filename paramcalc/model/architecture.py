@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -33,6 +33,8 @@ class Origin(NamedTuple):
     """The file, bundled name or hub id, as the user would write it."""
     form: str = "full"
     """`simple`, `full`, `config`, `reported`, `safetensors` or `gguf`."""
+    given: Mapping[str, Any] = {}
+    """What the input states, by canonical key; empty for a full form."""
     defaults: tuple[tuple[str, Any], ...] = ()
     """(key, value) of every default that was taken because the input is silent."""
     unread: tuple[str, ...] = ()

@@ -11,53 +11,64 @@ _ATOM, _PRODUCT, _SUM = 2, 1, 0
 
 
 class Size(int):
-    """An integer with the text of its formula: `Size(32, "heads") * Size(128, "head_dim")` reads `heads × head_dim`.
+    """An integer with the text of its formula, in names and in numbers.
 
     >>> width = Size(6, "heads") * Size(4, "head_dim") + 1
-    >>> int(width), width.formula
-    (25, 'heads × head_dim + 1')
+    >>> int(width), width.formula, width.numbers
+    (25, 'heads × head_dim + 1', '6 × 4 + 1')
     """
 
     formula: str
+    numbers: str
     rank: int
 
-    def __new__(cls, value: int, formula: str = "", rank: int = _ATOM) -> Size:
+    def __new__(cls, value: int, formula: str = "", rank: int = _ATOM, numbers: str = "") -> Size:
         size = super().__new__(cls, value)
         size.formula = formula or str(int(value))
+        size.numbers = numbers or str(int(value))
         size.rank = rank
         return size
 
-    def _joined(self, other: int, symbol: str, value: int, rank: int, *, swap: bool = False) -> Size:
-        left, right = (_text(other, rank), _text(self, rank)) if swap else (_text(self, rank), _text(other, rank))
-        return Size(value, f"{left} {symbol} {right}", rank)
-
     def __mul__(self, other: int) -> Size:
-        return self if other == 1 and not isinstance(other, Size) else self._joined(other, "×", int(self) * int(other), _PRODUCT)
+        return self if _is_plain(other, 1) else _joined(self, other, "×", int(self) * int(other), _PRODUCT)
 
     def __rmul__(self, other: int) -> Size:
-        return self if other == 1 else self._joined(other, "×", int(self) * int(other), _PRODUCT, swap=True)
+        return self if _is_plain(other, 1) else _joined(other, self, "×", int(self) * int(other), _PRODUCT)
 
     def __add__(self, other: int) -> Size:
-        return self if other == 0 and not isinstance(other, Size) else self._joined(other, "+", int(self) + int(other), _SUM)
+        return self if _is_plain(other, 0) else _joined(self, other, "+", int(self) + int(other), _SUM)
 
     def __radd__(self, other: int) -> Size:
-        return self if other == 0 else self._joined(other, "+", int(self) + int(other), _SUM, swap=True)
+        return self if _is_plain(other, 0) else _joined(other, self, "+", int(self) + int(other), _SUM)
 
     def __sub__(self, other: int) -> Size:
-        if other == 0:
-            return self
-        return Size(int(self) - int(other), f"{_text(self, _SUM)} - {_text(other, _PRODUCT)}", _SUM)
+        return self if _is_plain(other, 0) else _joined(self, other, "-", int(self) - int(other), _SUM, right=_PRODUCT)
 
     def __floordiv__(self, other: int) -> Size:
-        if other == 1:
-            return self
-        return Size(int(self) // int(other), f"{_text(self, _PRODUCT)} / {_text(other, _ATOM)}", _PRODUCT)
+        return self if _is_plain(other, 1) else _joined(self, other, "//", int(self) // int(other), _PRODUCT, right=_ATOM)
 
 
-def _text(value: int, rank: int) -> str:
+def _is_plain(value: int, neutral: int) -> bool:
+    return value == neutral and not isinstance(value, Size)
+
+
+def _joined(left: int, other: int, symbol: str, value: int, rank: int, *, right: int | None = None) -> Size:
+    ranks = (rank, rank if right is None else right)
+    formula = f" {symbol} ".join(_text(size, "formula", least) for size, least in zip((left, other), ranks, strict=True))
+    numbers = f" {symbol} ".join(_text(size, "numbers", least) for size, least in zip((left, other), ranks, strict=True))
+    return Size(value, formula, rank, numbers)
+
+
+def _text(value: int, form: str, least: int) -> str:
     if not isinstance(value, Size):
         return str(value)
-    return value.formula if value.rank >= rank else f"({value.formula})"
+    text: str = getattr(value, form)
+    return text if value.rank >= least else f"({text})"
+
+
+def formula_of(sizes: Iterable[int], form: str = "formula") -> str:
+    """The product of a shape as text, in names (`formula`) or in `numbers`; of no sizes it is 1."""
+    return " × ".join(_text(size, form, _PRODUCT) for size in sizes) or "1"
 
 
 def product(sizes: Iterable[int]) -> int:

@@ -33,9 +33,9 @@ def respond(schema: str, inputs: Sequence[str], ask: Callable[[str], Answer], fo
     answers: list[tuple[str, Answer | ParamcalcError]] = []
     for name in inputs:
         try:
-            answer = ask(name)
-            answers.append((name, answer))
-            code = code or answer.verdict
+            found = ask(name)
+            answers.append((name, found))
+            code = code or found.verdict
         except ParamcalcError as error:
             answers.append((name, error))
             code = code or error.exit_code

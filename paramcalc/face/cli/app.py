@@ -55,7 +55,9 @@ def command(module: str) -> Callable[..., Any]:
 
 
 def program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda wanted: _version(wanted))] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda wanted: _version(wanted))
+    ] = False,
 ) -> None:
     """How many parameters a model has, and how much memory it takes to run, train or fine-tune it.
 

@@ -10,9 +10,11 @@ import typer
 from paramcalc.face.cli.answer import Answer, respond
 from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption
 from paramcalc.gate.load import load
-from paramcalc.holdings.counts import count_architecture, reported_dict
+from paramcalc.holdings.counts import Counts, count_architecture, reported_dict
+from paramcalc.model.architecture import Architecture, Reported
 
 if TYPE_CHECKING:
+    from paramcalc.face.render.view import View
     from paramcalc.holdings.trainable import Method
 
 
@@ -48,23 +50,26 @@ def run(
         architecture = load(name, strict=strict, assume=assume, overrides=override or ())
         if architecture.reported:
             reported = architecture.reported
-            return Answer(lambda: reported_dict(architecture, reported), lambda: screens().reported_view(architecture, reported))
+            return Answer(lambda: reported_dict(architecture, reported), lambda: _reported_view(architecture, reported))
         counts = count_architecture(architecture, method)
-        return Answer(lambda: counts.to_dict(by and by.value), lambda: screens().count_view(counts, by and by.value, conventions), counts.warnings)
+        return Answer(lambda: counts.to_dict(by and by.value), lambda: _view(counts, by and by.value, conventions), counts.warnings)
 
     respond("count", models, ask, form, output)
 
 
-def screens():  # type: ignore[no-untyped-def]  # a module, loaded only where a person reads
-    """The views of counts."""
-    from paramcalc.face.render import counts
+def _view(counts: Counts, by: str | None, conventions: bool) -> View:
+    from paramcalc.face.render.counts import count_view
 
-    return counts
+    return count_view(counts, by, conventions)
 
 
-def _method(
-    name: str | None, rank: int, targets: str | None, virtual_tokens: int, adapter_size: int, last_n: int
-) -> Method | None:
+def _reported_view(architecture: Architecture, reported: Reported) -> View:
+    from paramcalc.face.render.counts import reported_view
+
+    return reported_view(architecture, reported)
+
+
+def _method(name: str | None, rank: int, targets: str | None, virtual_tokens: int, adapter_size: int, last_n: int) -> Method | None:
     if name is None:
         return None
     from paramcalc.holdings.trainable import Method

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from paramcalc.face.render.view import Column, Table, View, share
 from paramcalc.holdings.conventions import MEANINGS, conventions
 from paramcalc.holdings.counts import Counts, grouped, identity
@@ -48,21 +50,21 @@ def _components(counts: Counts) -> Table:
     columns = [Column("component"), Column("parameters", "count"), Column("", "rounded")]
     columns += [Column("active", "count")] if sparse else []
     columns += [Column("share", "share"), Column("", "bar")]
-    rows = []
+    rows: list[list[Any]] = []
     for name, total, active in counts.by_component.values():
         if total:
             part = share(total, counts.total)
             rows.append([name, total, total, *([active] if sparse else []), part, part])
-    rows.append(["total", counts.total, counts.total, *([counts.active] if sparse else []), 1.0, None if not counts.total else ""])
-    return Table(columns, [[*row[:-1], row[-1] if row[-1] not in ("", None) else 0.0] for row in rows], total=True)
+    rows.append(["total", counts.total, counts.total, *([counts.active] if sparse else []), 1.0, 0.0])
+    return Table(columns, rows, total=True)
 
 
 def _kinds(counts: Counts) -> Table:
-    rows = [["embeddings", counts.embeddings], ["weights", counts.weights], ["biases", counts.biases]]
+    rows: list[tuple[str, int]] = [("embeddings", counts.embeddings), ("weights", counts.weights), ("biases", counts.biases)]
     if counts.adapters:
-        rows += [[f"added by {counts.adapters.method}", counts.adapters.added], ["trainable", counts.trainable]]
+        rows += [(f"added by {counts.adapters.method}", counts.adapters.added), ("trainable", counts.trainable)]
     elif counts.trainable != counts.total:
-        rows.append(["trainable", counts.trainable])
+        rows.append(("trainable", counts.trainable))
     columns = [Column("kind"), Column("parameters", "count"), Column("", "rounded"), Column("share", "share")]
     return Table(columns, [[name, number, number, share(number, counts.total)] for name, number in rows])
 
@@ -76,7 +78,12 @@ def _grouped_table(counts: Counts, by: str) -> Table:
             for row in rows
         ]
         return Table(columns, [*cells, ["total", "", None, "", counts.total]], total=True)
-    columns = [Column(by), *([Column("layers", "count")] if by == "layer" else []), Column("parameters", "count"), Column("active", "count")]
+    columns = [
+        Column(by),
+        *([Column("layers", "count")] if by == "layer" else []),
+        Column("parameters", "count"),
+        Column("active", "count"),
+    ]
     columns += [Column("share", "share"), Column("", "bar")]
     cells = []
     for row in rows:
