@@ -1,0 +1,50 @@
+"""Convolutions over one, two or three axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.rows import BIAS, WEIGHT, Row
+from paramcalc.words.sizes import Size
+
+
+class Convolution(Block):
+    """A convolution's kernels [outputs, inputs / groups, *kernel] and bias [outputs] (LeCun et al. 1989); depthwise with
+    as many groups as inputs. A transposed one (Zeiler et al. 2010) stores [inputs, outputs / groups, *kernel].
+    """
+
+    home: ClassVar[str] = "convolution"
+
+    inputs: Count | None = None
+    outputs: Count | None = None
+    """Channels; the stream's width where left out."""
+    kernel: Count | list[Count]
+    """Its size along each axis; a single number is a convolution over one axis."""
+    stride: Count | list[Count] = 1
+    groups: Count = 1
+    bias: bool = True
+    transposed: bool = False
+    """Whether it spreads each input over many outputs, and is stored so."""
+    activation: str | None = None
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        for name in ("inputs", "outputs"):
+            channels = getattr(self, name)
+            if channels is not None and channels % self.groups:
+                raise ValueError(f"groups ({self.groups}) does not divide {name} ({channels})")
+        return self
+
+    def parameters(self, at: Place) -> Iterator[Row]:
+        inputs = Size(self.inputs, "inputs") if self.inputs else at.width
+        outputs = Size(self.outputs, "outputs") if self.outputs else at.width
+        kernel = self.kernel if isinstance(self.kernel, list) else [self.kernel]
+        first, second = (inputs, outputs) if self.transposed else (outputs, inputs)
+        shape = (first, second // self.sized.groups, *(Size(size, "kernel") for size in kernel))
+        yield Row("weight", shape, WEIGHT, "convolution", role="convolution")
+        if self.bias:
+            yield Row("bias", (outputs,), BIAS, "convolution", role="convolution")
