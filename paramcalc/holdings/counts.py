@@ -132,9 +132,8 @@ def count_architecture(architecture: Architecture, method: Method | None = None)
     from paramcalc.holdings.trainable import adapt
 
     adapted = adapt(architecture, method)
-    added = sum(row.total for row in adapted.added)
-    trainable = sum(row.total for row in (*adapted.added, *adapted.trained))
-    return counts._replace(trainable=trainable, adapters=Added(method.name, added, trainable, list(adapted.added)))
+    added = Added(method.name, adapted.added_total, adapted.trainable, adapted.added)
+    return counts._replace(trainable=adapted.trainable, adapters=added)
 
 
 def fold(architecture: Architecture, rows: list[Row]) -> Counts:
