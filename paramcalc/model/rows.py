@@ -110,3 +110,15 @@ def norm(name: str, width: int, *, bias: bool = False, scale: bool = True) -> It
         yield Row(f"{name}.weight", (width,), WEIGHT, "norm", "norm", name)
     if bias:
         yield Row(f"{name}.bias", (width,), BIAS, "norm", "norm", name)
+
+
+def depthwise(name: str, channels: int, kernel: int, *, bias: bool = False) -> Iterator[Row]:
+    """A convolution over one axis with one filter for each channel: weight [channels, 1, kernel], bias [channels]."""
+    yield Row(f"{name}.weight", (channels, 1, kernel), WEIGHT, "convolution", "", name, split=0)
+    if bias:
+        yield Row(f"{name}.bias", (channels,), BIAS, "convolution", "", name, split=0)
+
+
+def state(name: str, *shape: int, dtype: str = "fp32") -> CacheRow:
+    """A recurrent state: its size is that of one sequence, whatever its length."""
+    return CacheRow(name, shape, "sequence", dtype=dtype)

@@ -1,0 +1,32 @@
+"""RWKV's time mixing, in closed form."""
+
+from __future__ import annotations
+
+from paramcalc.holdings.counts import Counts, count_architecture
+from paramcalc.holdings.inventory import caches
+from paramcalc.model.architecture import Architecture
+from paramcalc.model.tree import architecture_from
+
+
+def model(width: int = 6, **fields: object) -> Architecture:
+    return architecture_from({"name": "x", "width": width, "parts": {"mixer": {"kind": "time_mix", **fields}}})
+
+
+def held(width: int = 6, **fields: object) -> Counts:
+    return count_architecture(model(width, **fields))
+
+
+def states(width: int = 6, **fields: object) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Every state by its name: its shape for one sequence and its format."""
+    rows = caches(model(width, **fields))
+    assert all(row.per == "sequence" for row in rows)
+    return {row.name: (row.shape, row.dtype) for row in rows}
+
+
+def test_it_holds_four_matrices_two_vectors_and_three_mixtures() -> None:
+    assert held(inner=10).total == 4 * 10 * 6 + 2 * 10 + 3 * 6
+    assert held().total == 4 * 6 * 6 + 2 * 6 + 3 * 6
+
+
+def test_it_remembers_a_token_and_three_sums_in_fp32() -> None:
+    assert list(states(inner=10).values()) == [((6,), "compute"), ((10,), "fp32"), ((10,), "fp32"), ((10,), "fp32")]
