@@ -23,6 +23,8 @@ class Defaults(NamedTuple):
     """Canonical key to the class's own (`hidden_size` to `n_embd`)."""
     parts: Mapping[str, str]
     """Sub-config to its model type."""
+    fixed: frozenset[str]
+    """Sub-configs whose class does not depend on the `model_type` written inside them."""
     source: str
 
 
@@ -33,8 +35,9 @@ def defaults_of(model_type: str) -> Defaults:
     try:
         record = json.loads(path.read_bytes())
     except (FileNotFoundError, OSError, ValueError):
-        return Defaults({}, {}, {}, "")
-    return Defaults(record["defaults"], record.get("aliases", {}), record.get("parts", {}), record.get("source", ""))
+        return Defaults({}, {}, {}, frozenset(), "")
+    parts, fixed = record.get("parts", {}), frozenset(record.get("fixed", ()))
+    return Defaults(record["defaults"], record.get("aliases", {}), parts, fixed, record.get("source", ""))
 
 
 class Config:
@@ -66,6 +69,9 @@ class Config:
         self.taken: dict[str, Any] = {}
         self.read: dict[str, Any] = {}
         self.children: dict[str, Config] = {}
+        self.spellings: dict[str, tuple[str, ...]] = {}
+        self.serves: str | None = None
+        """The task that a config around this one has for it, whatever its own `architectures` say."""
         if root is None:
             self.problems: list[Problem] = []
             self.warnings: list[str] = []
@@ -156,7 +162,8 @@ class Config:
         return values
 
     def part(self, key: str, model_type: str | None = None) -> Config:
-        """A sub-config, by its own `model_type`, else the one it is known to have here, else the given one."""
+        """A sub-config, by its own `model_type` (unless the class here is fixed), else the one it is known to have here,
+        else the given one. What the class around it sets for it holds only where the input says nothing of it at all."""
         if key in self.children:
             return self.children[key]
         value = self.given.get(key)
@@ -165,13 +172,19 @@ class Config:
             self.fail(key, f"expected a mapping, got {value!r:.60}")
             value = None
         inner = value or {}
-        over = self.defaults.values.get(key)
-        own = inner.get("model_type") if isinstance(inner.get("model_type"), str) else None
+        over = self.over.get(key, self.defaults.values.get(key))
+        stated = (over if value is None and isinstance(over, Mapping) else inner).get("model_type")
+        own = stated if isinstance(stated, str) else None
         known = self.defaults.parts.get(key)
-        kind = own or model_type or known or ""
-        shared = over if isinstance(over, Mapping) and kind == known else None
+        kind = known if known and key in self.defaults.fixed else own or model_type or known or ""
+        shared = over if isinstance(over, Mapping) and value is None else None
         self.children[key] = Config(inner, kind, spec=self.spec, place=f"{self.place}{key}.", over=shared, root=self.root)
         return self.children[key]
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a sub-config under this key: given, or made by the class where the input says nothing of it."""
+        made = self.over.get(key, self.defaults.values.get(key))
+        return isinstance(self.given.get(key), Mapping) or (isinstance(made, Mapping) and self.given.get(key) is None)
 
     def has(self, key: str) -> bool:
         """Whether the input itself states a value that is not null."""
@@ -180,6 +193,10 @@ class Config:
     def states(self, key: str) -> bool:
         """Whether the input itself has the key, be it null."""
         return any(name in self.given for name in self._names(key))
+
+    def also(self, key: str, *names: str) -> None:
+        """Other spellings of a key that the class takes without declaring them."""
+        self.spellings[key] = names
 
     def ignore(self, *keys: str) -> None:
         """Keys that were looked at and change nothing here."""
@@ -205,12 +222,17 @@ class Config:
         return None
 
     def task(self, default: str) -> str:
-        """What the model's class is for, by the end of its name in `architectures`; `default` where it names none."""
-        named = self.given.get("architectures")
+        """What the model's class is for, by the end of its name in `architectures`; `default` where it names none.
+
+        A class with an ending that stands for no known task is its own task, which a family then refuses.
+        """
         self.used.add("architectures")
+        if self.serves is not None:
+            return self.serves
+        named = self.given.get("architectures")
         if not isinstance(named, list) or not named or not isinstance(named[0], str):
             return default
-        return next((task for ending, task in TASKS if named[0].endswith(ending)), default)
+        return next((task for ending, task in TASKS if named[0].endswith(ending)), named[0])
 
     def architecture(self) -> str:
         """The class that `architectures` names, or nothing."""
@@ -260,7 +282,7 @@ class Config:
 
     def _names(self, key: str) -> tuple[str, ...]:
         own = self.defaults.aliases.get(key)
-        names = (key, own) if own else (key,)
+        names = (key, *((own,) if own else ()), *self.spellings.get(key, ()))
         if self.spec:
             return tuple(dict.fromkeys((*names, *ALIASES.get(key, ()))))
         if own or key in self.defaults.values:

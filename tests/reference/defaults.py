@@ -11,6 +11,7 @@ Runs in the reference environment (see the README here), never as part of paramc
 - `parts`: sub-config -> its model type (`owner.part`, with a file of its own, for a class that has none).
   `defaults[part]` holds only what differs from that type's own defaults, or
   null where the part is optional and absent.
+- `fixed`: the parts whose class does not depend on the `model_type` written inside them.
 - `note`: why the class could not be built with its defaults, if so.
 """
 
@@ -132,6 +133,9 @@ def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
     fixed = {k: v for k, v in declared(cls).items() if k not in NOT_ARCHITECTURE}
     kinds = {k: type_of_part(name, k, part) for k, part in part_classes(cls).items()}
     out: dict[str, object] = {"aliases": dict(cls.attribute_map), "parts": kinds, "source": SOURCE}
+    fixed_parts = sorted(k for k, spec in cls.sub_configs_defaults.items() if issubclass(spec.config_class, PreTrainedConfig))
+    if fixed_parts:
+        out["fixed"] = fixed_parts
     try:
         config = cls()
     except Exception as error:
