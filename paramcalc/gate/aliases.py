@@ -142,6 +142,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("ForSequenceClassification", "sequence_classification"),
     ("ForTokenClassification", "token_classification"),
     ("ForQuestionAnswering", "question_answering"),
+    ("ForQuestionAnsweringSimple", "simple_question_answering"),
     ("ForMultipleChoice", "multiple_choice"),
     ("ForNextSentencePrediction", "next_sentence"),
     ("ForImageClassification", "image_classification"),

@@ -1,37 +1,208 @@
-"""Decoders of the GPT-2 era: layer norms with biases, biased projections, plain feed-forward."""
+"""Decoders of the GPT-2 era: layer norms with biases, biased projections, plain feed-forward, learned positions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, decoder_parts, document, heads, layer_norm, stack, tree
+from paramcalc.gate.families.recipes import (
+    POST_NORM,
+    PRE_NORM,
+    Tree,
+    document,
+    dropped,
+    heads,
+    labels,
+    layer_norm,
+    plain_activation,
+    rate,
+    stack,
+    tied,
+    tree,
+    under,
+)
+
+CROSS = "norm_cross cross_attention +"
+"""The step between attention and feed-forward in a pre-norm decoder that also reads an encoder's output."""
 
 
-def gpt2(c: Config) -> Tree:
-    """GPT-2 (Radford et al. 2019): learned positions, fused qkv, weights stored [inputs, outputs], tied head."""
+def attention(c: Config, path: str, **fields: Any) -> Tree:
+    return tree(kind="attention", path=path, **heads(c)) | tree(**fields)
+
+
+def feed_forward(c: Config, path: str, up: str, down: str, **fields: Any) -> Tree:
+    """Two layers with biases, four times as wide inside as outside where the config does not say."""
     width = c.size("hidden_size")
-    attend = tree(
-        kind="attention", path="attn", **heads(c), fused="qkv", bias=True, transposed=True, dropout=c.number("attn_pdrop") or None
-    )
-    feed = tree(
-        kind="feed_forward",
-        path="mlp",
-        size=c.optional("intermediate_size") or 4 * width,
-        gated=False,
-        bias=True,
-        transposed=True,
-        activation=c.text("hidden_act", "gelu_new"),
-        dropout=c.number("resid_pdrop") or None,
+    own = tree(kind="feed_forward", path=path, size=c.optional("intermediate_size") or 4 * width, gated=False, bias=True)
+    return own | tree(**fields) | {"names": {"up_proj": up, "down_proj": down}}
+
+
+def lm_head(c: Config, path: str = "lm_head", *, tie: bool = True, **fields: Any) -> Tree:
+    """The head of a causal language model, tied to the token table unless the config says otherwise."""
+    owner = tied(c, "embedding", tie)
+    return {"head": tree(kind="head", path=path, outputs=c.size("vocab_size"), tied=owner, **fields)}
+
+
+def dense_head(path: str, outputs: int, *, bias: bool = True, inputs: int | None = None) -> Tree:
+    """One linear layer on top of a base model."""
+    return {"head": tree(kind="dense", path=path, outputs=outputs, inputs=inputs, bias=None if bias else False, component="head")}
+
+
+def classifier(
+    c: Config, task: str, *, inputs: int | None = None, score: str = "score", tokens: str = "classifier", answers: int | None = 2
+) -> Tree:
+    """What stands on the base model in the classes that are no language models; `answers` None is one per label."""
+    if task == "sequence_classification":
+        return dense_head(score, labels(c), bias=False, inputs=inputs)
+    if task == "token_classification":
+        return dense_head(tokens, labels(c), inputs=inputs)
+    if task == "question_answering":
+        return dense_head("qa_outputs", answers or labels(c), inputs=inputs)
+    c.fail("architectures", f"{c.architecture()!r} is a class whose head is not known for {c.model_type}")
+    return {}
+
+
+def decoder(
+    c: Config,
+    parts: Tree,
+    head: Tree,
+    *,
+    base: str = "transformer",
+    classify: Callable[[Config, str], Tree] = classifier,
+) -> Tree:
+    """A base model's parts, under the prefix `base` where a head of its task stands on them."""
+    task = c.task("causal_lm")
+    if task == "base":
+        return document(c, parts)
+    return document(c, under(f"{base}.", parts) | (head if task == "causal_lm" else classify(c, task)))
+
+
+def gpt2(c: Config, *, transposed: bool = True) -> Tree:
+    """GPT-2 (Radford et al. 2019): learned positions, fused qkv, weights stored [inputs, outputs], tied head.
+
+    GPT-BigCode (Li et al. 2023, StarCoder) is the same with one key-value head and weights stored the usual way.
+    """
+    one = {"kv_heads": 1} if not transposed and c.flag("multi_query", True) else {}
+    shared: dict[str, Any] = {"bias": True, "transposed": transposed or None} | one
+    shared |= tree(dropout=rate(c, "attn_pdrop"), output_dropout=rate(c, "resid_pdrop"))
+    feed = feed_forward(
+        c, "mlp", "c_fc", "c_proj", transposed=transposed or None, activation=plain_activation(c), dropout=rate(c, "resid_pdrop")
     )
     layer = {
         "norm_1": layer_norm("ln_1"),
-        "attention": attend | {"names": {"qkv_proj": "c_attn", "o_proj": "c_proj"}},
+        "attention": attention(c, "attn", fused="qkv", **shared) | {"names": {"qkv_proj": "c_attn", "o_proj": "c_proj"}},
         "norm_2": layer_norm("ln_2"),
-        "feed_forward": feed | {"names": {"up_proj": "c_fc", "down_proj": "c_proj"}},
+        "feed_forward": feed,
         "flow": PRE_NORM,
     }
-    layers = stack("h.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer")
-    extra = {"position": {"rows": c.size("max_position_embeddings"), "path": "wpe"}}
-    return document(c, decoder_parts(c, layers, layer_norm("ln_f"), base="transformer", embed="wte", extra=extra, tie=True))
+    if c.flag("add_cross_attention"):
+        if one:
+            c.fail("add_cross_attention", "one key-value head (multi_query) has no cross attention")
+        layer |= {"norm_cross": layer_norm("ln_cross_attn"), "cross_attention": gpt2_cross(c, shared), "flow": crossed(PRE_NORM)}
+    parts = {
+        "embedding": {"vocabulary": c.size("vocab_size"), "path": "wte"},
+        "position": {"rows": c.size("max_position_embeddings"), "path": "wpe"},
+        **dropped(c, "embd_pdrop"),
+        "layers": stack("h.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"),
+        "norm": layer_norm("ln_f"),
+    }
+    return decoder(c, parts, lm_head(c), classify=gpt2_classifier)
 
 
-FAMILIES = {"gpt2": gpt2}
+def gpt2_cross(c: Config, shared: Tree) -> Tree:
+    names = {"q_proj": "q_attn", "kv_proj": "c_attn", "o_proj": "c_proj"}
+    return attention(c, "crossattention", fused="kv", source=c.size("hidden_size"), **shared) | {"names": names}
+
+
+def crossed(flow: list[str]) -> list[str]:
+    """A pre-norm flow with cross attention between its two steps."""
+    return [flow[0], CROSS, *flow[1:]]
+
+
+def gpt2_classifier(c: Config, task: str) -> Tree:
+    """As usual, and a language model that also scores choices: one label, or the width where it is not projected."""
+    if task != "double_heads":
+        return classifier(c, task)
+    if not c.flag("summary_use_proj", True):
+        return lm_head(c)
+    outputs = 1 if c.flag("summary_proj_to_labels", True) else c.size("hidden_size")
+    return lm_head(c) | {"choice_head": dense_head("multiple_choice_head.summary", outputs)["head"]}
+
+
+def openai_gpt(c: Config) -> Tree:
+    """GPT (Radford et al. 2018): norms behind each block and none at the end."""
+    drop = rate(c, "resid_pdrop")
+    activation = plain_activation(c, "afn")
+    layer = {
+        "attention": attention(c, "attn", fused="qkv", bias=True, transposed=True, dropout=rate(c, "attn_pdrop"), output_dropout=drop)
+        | {"names": {"qkv_proj": "c_attn", "o_proj": "c_proj"}},
+        "norm_1": layer_norm("ln_1"),
+        # Its "gelu" is the tanh approximation that is called gelu_new elsewhere.
+        "feed_forward": feed_forward(
+            c, "mlp", "c_fc", "c_proj", transposed=True, dropout=drop, activation="gelu_new" if activation == "gelu" else activation
+        ),
+        "norm_2": layer_norm("ln_2"),
+        "flow": POST_NORM,
+    }
+    parts = {
+        "embedding": {"vocabulary": c.size("vocab_size"), "path": "tokens_embed"},
+        "position": {"rows": c.size("max_position_embeddings"), "path": "positions_embed"},
+        **dropped(c, "embd_pdrop"),
+        "layers": stack("h.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"),
+    }
+    return decoder(c, parts, lm_head(c), classify=gpt2_classifier)
+
+
+def ctrl(c: Config) -> Tree:
+    """CTRL (Keskar et al. 2019): sinusoidal positions, split projections with biases, a head with a bias."""
+    drop = rate(c, "resid_pdrop")
+    names = {"q_proj": "Wq", "k_proj": "Wk", "v_proj": "Wv", "o_proj": "dense"}
+    layer = {
+        "norm_1": layer_norm("layernorm1"),
+        "attention": attention(c, "multi_head_attention", bias=True, output_dropout=drop) | {"names": names},
+        "norm_2": layer_norm("layernorm2"),
+        "feed_forward": feed_forward(c, "ffn", "{}", "{}", size=c.size("dff"), activation="relu", dropout=drop),
+        "flow": PRE_NORM,
+    }
+    parts = {
+        "embedding": {"vocabulary": c.size("vocab_size"), "path": "w"},
+        "position": {"type": "sinusoidal"},
+        **dropped(c, "embd_pdrop"),
+        "layers": stack("h.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"),
+        "norm": layer_norm("layernorm"),
+    }
+    return decoder(c, parts, lm_head(c, bias=True), classify=partial(classifier, score="classifier"))
+
+
+def gpt_neo(c: Config) -> Tree:
+    """GPT-Neo (Black et al. 2021): no biases but the output's. Its local layers mask what is outside of `window_size`,
+    yet keep all keys and values, so they are no windows here."""
+    drop = rate(c, "resid_dropout")
+    attend = attention(c, "attn.attention", bias=["o"], dropout=rate(c, "attention_dropout"), output_dropout=drop)
+    layer = {
+        "norm_1": layer_norm("ln_1"),
+        "attention": attend | {"names": {"o_proj": "out_proj"}},
+        "norm_2": layer_norm("ln_2"),
+        "feed_forward": feed_forward(c, "mlp", "c_fc", "c_proj", activation=plain_activation(c), dropout=drop),
+        "flow": PRE_NORM,
+    }
+    parts = {
+        "embedding": {"vocabulary": c.size("vocab_size"), "path": "wte"},
+        "position": {"rows": c.size("max_position_embeddings"), "path": "wpe"},
+        **dropped(c, "embed_dropout"),
+        "layers": stack("h.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"),
+        "norm": layer_norm("ln_f"),
+    }
+    return decoder(c, parts, lm_head(c))
+
+
+FAMILIES = {
+    "ctrl": ctrl,
+    "gpt2": gpt2,
+    "gpt-sw3": gpt2,
+    "gpt_bigcode": partial(gpt2, transposed=False),
+    "gpt_neo": gpt_neo,
+    "openai-gpt": openai_gpt,
+}

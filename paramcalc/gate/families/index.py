@@ -11,8 +11,13 @@ from paramcalc.words.errors import UnknownArchitectureError
 from paramcalc.words.nearest import did_you_mean
 
 MODULES: dict[str, str] = {
-    "gpt": "gpt2",
-    "llama": "llama mistral",
+    "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
+    "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
+    "decoders": "apertus bitnet diffllama exaone4 glm glm4 granite_swa hunyuan_v1_dense hyperclovax jais2 nanochat nemotron olmo"
+    " olmo2 olmo3 persimmon phi phi3 qwen2 qwen3 seed_oss stablelm starcoder2",
+    "gemma": "gemma gemma2 gemma3_text vaultgemma",
+    "llama": "arcee cohere cohere2 cohere_compass_text cwm emu3 ernie4_5 granite helium internlm3 iquestcoder llama ministral"
+    " ministral3 mistral smollm3",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from paramcalc.gate.config import Config
+from paramcalc.model.order import order_of
 
 Tree = dict[str, Any]
 
@@ -33,14 +36,15 @@ def layer_norm(path: str, **fields: Any) -> Tree:
     return tree(kind="norm", type="layer", path=path, **fields)
 
 
-def heads(c: Config) -> Tree:
-    """Heads, KV heads and head_dim as most configs state them: KV heads default to heads, head_dim to width / heads."""
+def heads(c: Config, *, own_dim: bool = True) -> Tree:
+    """Heads, KV heads and head_dim as most configs state them: KV heads default to heads, head_dim to width / heads
+    (always so without `own_dim`)."""
     number = c.size("num_attention_heads")
     kv_heads = c.optional("num_key_value_heads")
     if kv_heads and number % kv_heads:
         c.fail("num_key_value_heads", f"({kv_heads}) does not divide num_attention_heads ({number})")
         kv_heads = None
-    head_dim = c.optional("head_dim")
+    head_dim = c.optional("head_dim") if own_dim else None
     width = c.size("hidden_size")
     if head_dim is None and width % number and not c.root.problems:
         c.fail("num_attention_heads", f"({number}) does not divide hidden_size ({width})", "give head_dim")
@@ -66,15 +70,95 @@ def stack(path: str, kinds: dict[str, Tree], order: str, **fields: Any) -> Tree:
     return tree(path=path, **fields) | {"kinds": used, "order": order}
 
 
-def document(c: Config, parts: Tree, **fields: Any) -> Tree:
-    """The full form of a model whose stream has the config's width."""
+MOST_LAYERS = 100_000
+"""Layers that are told apart one by one; no model has more."""
+
+
+def depth(c: Config) -> int:
+    """How many layers there are, where each is looked at."""
+    layers = c.size("num_hidden_layers")
+    if layers > MOST_LAYERS:
+        c.fail("num_hidden_layers", f"more than {MOST_LAYERS:,} layers")
+    return min(layers, MOST_LAYERS)
+
+
+def per_layer(c: Config, key: str, words: Mapping[str, str], default: Callable[[int], str]) -> list[str]:
+    """One word a layer: from the list under `key`, its entries put into our words, else `default` of the layer's index."""
+    stated, layers = c.listed(key), depth(c)
+    if stated is None:
+        return [default(index) for index in range(layers)]
+    if len(stated) != layers:
+        c.fail(key, f"names {len(stated)} layers, but num_hidden_layers is {layers}")
+    unknown = [word for word in stated if not isinstance(word, str) or word not in words]
+    if unknown:
+        c.fail(key, f"expected {', '.join(words)}; got {unknown[0]!r:.60}")
+        return [default(index) for index in range(layers)]
+    return [words[word] for word in stated]
+
+
+WINDOWS = {"full_attention": "global", "sliding_attention": "local", "chunked_attention": "chunked"}
+"""The reference's words for what a layer's attention sees, and ours."""
+
+
+def windows(c: Config, local: Callable[[int], bool] = lambda _: False) -> list[str]:
+    """What each layer's attention sees, by `layer_types`, else `local` of its index."""
+    return per_layer(c, "layer_types", WINDOWS, lambda index: "local" if local(index) else "global")
+
+
+def layered(path: str, axes: Sequence[Sequence[str]], build: Callable[..., Tree], **fields: Any) -> Tree:
+    """Layers that differ along axes, each a word per layer: one kind for every combination of words that occurs, named
+    after those that vary, and `layer` where none does."""
+    varies = [len(set(axis)) > 1 for axis in axes]
+    rows = list(zip(*axes, strict=False))
+
+    def name(row: Sequence[str]) -> str:
+        return "_".join(compress(row, varies)) or "layer"
+
+    kinds = {name(row): build(*row) for row in dict.fromkeys(rows)}
+    return stack(path, kinds, order_of([name(row) for row in rows]), **fields)
+
+
+def learned_activation(activation: str, path: str) -> Tree:
+    """The parameters of an activation that is learned; most have none.
+
+    xIELU (Huang & Schlag 2024) has two slopes, PReLU (He et al. 2015) one, each a tensor of one element.
+    """
+    slopes = {"xielu": ("alpha_p", "alpha_n"), "prelu": ("weight",)}.get(activation, ())
+    return {f"slope_{slope}": tree(kind="tensor", shape=[1], path=f"{path}.{slope}", component="feed_forward") for slope in slopes}
+
+
+def plain_activation(c: Config, key: str = "hidden_act", default: str = "gelu") -> str:
+    """The name of an activation; one that is learned is refused, as its place in the reference is not known here."""
+    name = c.text(key, default)
+    if name in ("prelu", "xielu"):
+        c.fail(key, f"{name!r} holds parameters of its own, which are not known for {c.model_type}")
+    return name
+
+
+def rate(c: Config, key: str) -> float | None:
+    """A dropout rate, or None where nothing is dropped."""
+    return c.number(key) or None
+
+
+def dropped(c: Config, key: str) -> Tree:
+    """A dropout of the stream, as a part, where its rate is not 0."""
+    return {"dropout": {"rate": found}} if (found := rate(c, key)) else {}
+
+
+def under(prefix: str, parts: Tree) -> Tree:
+    """Parts with their reference names put under a prefix."""
+    return {name: part | {"path": prefix + part["path"]} if "path" in part else part for name, part in parts.items()}
+
+
+def document(c: Config, parts: Tree, *, width: int | None = None, **fields: Any) -> Tree:
+    """The full form of a model whose stream has the config's width, or another."""
     about = tree(
         model_type=c.model_type,
         context=c.optional("max_position_embeddings"),
         dtype=c.text("dtype") or c.text("torch_dtype") or None,
         quantization=c.value("quantization_config"),
     )
-    return about | tree(**fields) | {"width": c.size("hidden_size"), "parts": tree(**parts)}
+    return about | tree(**fields) | {"width": width or c.size("hidden_size"), "parts": tree(**parts)}
 
 
 def decoder_parts(
@@ -88,12 +172,16 @@ def decoder_parts(
     head: str = "lm_head",
     head_bias: bool = False,
     tie: bool = False,
+    qa_base: str | None = None,
 ) -> Tree:
     """A decoder: token table, what else is added to it (`extra`), layers, final norm, and the head its task asks for.
 
-    Paths are those below the base model; with a head they gain the prefix `base`.
+    Paths are those below the base model; with a head they gain the prefix `base` (`qa_base` with a question answering
+    one, where that differs).
     """
     task = c.task("causal_lm")
+    if task == "question_answering" and qa_base:
+        base = qa_base
     prefix = "" if task == "base" else f"{base}."
     vocabulary = c.size("vocab_size")
     parts: Tree = {"embedding": {"vocabulary": vocabulary, "path": embed}, **(extra or {}), "layers": layers}
