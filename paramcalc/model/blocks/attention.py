@@ -33,6 +33,8 @@ class Attention(Block):
     inputs: Count | None = None
     outputs: Count | None = None
     """Widths of what it reads and writes; the stream's if left out."""
+    o_inputs: Count | None = None
+    """Inputs of the output projection, where the reference does not take heads · v_head_dim for it (Helium)."""
     bias: bool | list[Literal["q", "k", "v", "o"]] = False
     fused: Literal["qkv", "kv"] | None = None
     """Which projections are one matrix."""
@@ -40,8 +42,9 @@ class Attention(Block):
     """Whether weights are stored [inputs, outputs], as GPT-2's are."""
     gate: bool = False
     """Whether the query projection also makes an output gate of the same size (gated attention, Qiu et al. 2025)."""
-    qk_norm: Literal["head", "full"] | None = None
-    """Norm of queries and keys: over one head's dims [head_dim], or over all heads at once (`full`)."""
+    qk_norm: Literal["head", "heads", "each", "full"] | None = None
+    """Norm of queries and keys: over one head's dims with one gain for all of them (`head`, [head_dim]), a gain of its own
+    for each head (`heads`, [heads, head_dim]; `each`, a module per head), or over all heads at once (`full`)."""
     qk_norm_type: Literal["rms", "layer"] = "rms"
     qk_norm_bias: bool = False
     sinks: bool = False
@@ -99,14 +102,21 @@ class Attention(Block):
         outputs = Size(self.outputs, "outputs") if self.outputs else at.width
         yield from self._projections(heads, kv_heads, head_dim, v_dim, inputs)
         if self.output:
-            yield from linear("o_proj", outputs, heads * v_dim, bias=self.has_bias("o"), split=1, transposed=self.transposed)
+            joined = Size(self.o_inputs, "o_inputs") if self.o_inputs else heads * v_dim
+            yield from linear("o_proj", outputs, joined, bias=self.has_bias("o"), split=1, transposed=self.transposed)
         if self.qk_norm:
-            bias = self.qk_norm_bias
-            yield from norm("q_norm", head_dim if self.qk_norm == "head" else heads * head_dim, bias=bias)
+            yield from self._qk_norm("q_norm", heads, head_dim)
             if not self.reuses:
-                yield from norm("k_norm", head_dim if self.qk_norm == "head" else kv_heads * head_dim, bias=bias)
+                yield from self._qk_norm("k_norm", kv_heads, head_dim)
         if self.sinks:
             yield Row("sinks", (heads,), split=0, role="sinks")
+
+    def _qk_norm(self, name: str, heads: Size, head_dim: Size) -> Iterator[Row]:
+        for row in norm(name, heads * head_dim if self.qk_norm == "full" else head_dim, bias=self.qk_norm_bias):
+            if self.qk_norm == "heads":
+                yield row._replace(shape=(heads, head_dim))
+            else:
+                yield row._replace(repeat=heads if self.qk_norm == "each" else 1)
 
     def _projections(self, heads: Size, kv_heads: Size, head_dim: Size, v_dim: Size, inputs: Size) -> Iterator[Row]:
         queries = heads * head_dim * (2 if self.gate else 1)
