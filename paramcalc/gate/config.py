@@ -85,6 +85,8 @@ class Config:
             return value
         if default is not None:
             return default
+        if any(problem.place == f"{self.place}{name}" for problem in self.root.problems for name in self._names(key)):
+            return 1
         self.fail(key, "missing", f"give {_spellings(key)}")
         return 1
 

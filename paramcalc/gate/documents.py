@@ -14,6 +14,7 @@ from paramcalc.words.errors import InputError, SourceError
 MAX_BYTES = 16 * 2**20
 """No spec or config comes near this; a larger file is something else."""
 MAX_DEPTH = 64
+_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"))
 
 
 class Document:
@@ -22,9 +23,13 @@ class Document:
     def __init__(self, value: dict[str, Any], path: str, text: str) -> None:
         self.value, self.path, self._text = value, path, text
 
+    def line(self, key: str) -> int:
+        """The line of a dotted path, or of as much of it as the document has; 0 where it has none of it."""
+        return _line_of(self._text, key.split("."))
+
     def place(self, key: str) -> str:
         """`file:line: key` of a dotted path, or of as much of it as the document has."""
-        line = _line_of(self._text, key.split("."))
+        line = self.line(key)
         return f"{self.path}:{line}: {key}" if line else f"{self.path}: {key}" if key else self.path
 
 
@@ -110,12 +115,12 @@ def _value(loader: Any, node: Any, name: str, depth: int, seen: set[int] | None 
     if id(node) in seen:
         raise InputError("anchors and aliases are not allowed", place=place, hint="repeat the value, or use `like`")
     seen.add(id(node))
+    if node.tag not in _TAGS:
+        _refuse(f"the tag {node.tag} is not allowed", place)
     if node.id == "mapping":
         return _mapping(loader, node, name, depth, seen)
     if node.id == "sequence":
         return [_value(loader, item, name, depth + 1, seen) for item in node.value]
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        _refuse(f"unknown tag {node.tag}", place)
     value = loader.construct_object(node)
     if isinstance(value, float) and math.isnan(value):
         _refuse("NaN is no value", place)

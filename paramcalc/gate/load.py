@@ -92,7 +92,8 @@ def from_document(document: Document, reading: Reading, *, config: bool) -> Arch
     except UsageError:
         raise
     except ParamcalcError as error:
-        placed = [problem._replace(place=document.place(problem.place)) for problem in error.problems]
+        in_order = sorted(error.problems, key=lambda problem: document.line(problem.place) or 10**9)
+        placed = [problem._replace(place=document.place(problem.place)) for problem in in_order]
         raise type(error)(placed) from error
 
 

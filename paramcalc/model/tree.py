@@ -98,7 +98,7 @@ class _Reader:
         inner = {key: value for key, value in fields.items() if key not in GROUP_FIELDS}
         own["parts"] = self.named(inner, path, depth)
         if "kinds" in own:
-            own["kinds"] = self.named(self.alike(own["kinds"], _under(path, "kinds")), _under(path, "kinds"), depth)
+            own["kinds"] = self.named(self.alike(own["kinds"], _under(path, "kinds")), _under(path, "kinds"), depth, layers=True)
         if "order" in own:
             own["order"], own["sequence"] = self.order(own["order"], own.get("kinds") or {}, _under(path, "order"))
         elif own.get("kinds"):
@@ -109,12 +109,15 @@ class _Reader:
             self.collect(error, path, Group.model_fields)
             return None
 
-    def named(self, parts: Mapping[str, Any], path: str, depth: int) -> dict[str, Block | Group]:
+    def named(self, parts: Mapping[str, Any], path: str, depth: int, *, layers: bool = False) -> dict[str, Block | Group]:
+        """Parts by name. A kind of layer is a group whatever its name, so that one may be called `dense`."""
         read = {}
         for name, value in parts.items():
             if not isinstance(name, str) or not name.isidentifier():
                 self.fail(_under(path, str(name)), f"a part's name is a word of letters, digits and _, got {name!r}")
                 continue
+            if layers and isinstance(value, Mapping) and "kind" not in value:
+                value = {"kind": "group", **value}
             part = self.part(value, name, _under(path, name), depth)
             if part is not None:
                 read[name] = part

@@ -45,17 +45,17 @@ class Size(int):
         return self if _is_plain(other, 0) else _joined(self, other, "-", int(self) - int(other), _SUM, right=_PRODUCT)
 
     def __floordiv__(self, other: int) -> Size:
-        return self if _is_plain(other, 1) else _joined(self, other, "//", int(self) // int(other), _PRODUCT, right=_ATOM)
+        return self if _is_plain(other, 1) else _joined(self, other, "//", int(self) // int(other), _SUM, left=_PRODUCT, right=_ATOM)
 
 
 def _is_plain(value: int, neutral: int) -> bool:
     return value == neutral and not isinstance(value, Size)
 
 
-def _joined(left: int, other: int, symbol: str, value: int, rank: int, *, right: int | None = None) -> Size:
-    ranks = (rank, rank if right is None else right)
-    formula = f" {symbol} ".join(_text(size, "formula", least) for size, least in zip((left, other), ranks, strict=True))
-    numbers = f" {symbol} ".join(_text(size, "numbers", least) for size, least in zip((left, other), ranks, strict=True))
+def _joined(first: int, other: int, symbol: str, value: int, rank: int, *, left: int | None = None, right: int | None = None) -> Size:
+    ranks = (rank if left is None else left, rank if right is None else right)
+    formula = f" {symbol} ".join(_text(size, "formula", least) for size, least in zip((first, other), ranks, strict=True))
+    numbers = f" {symbol} ".join(_text(size, "numbers", least) for size, least in zip((first, other), ranks, strict=True))
     return Size(value, formula, rank, numbers)
 
 

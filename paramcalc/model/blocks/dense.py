@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import Row, linear
 from paramcalc.words.sizes import Size
@@ -21,7 +22,7 @@ class Dense(Block):
     bias: bool = True
     transposed: bool = False
     """Whether the weight is stored [inputs, outputs]."""
-    activation: str | None = None
+    activation: Activation | None = None
 
     def parameters(self, at: Place) -> Iterator[Row]:
         inputs = Size(self.inputs, "inputs") if self.inputs else at.width

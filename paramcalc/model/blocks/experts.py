@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row, linear
 from paramcalc.words.sizes import Size
@@ -20,7 +21,7 @@ class Expert(BaseModel):
     size: Count
     gated: bool = True
     bias: bool = False
-    activation: str = "silu"
+    activation: Activation = "silu"
     gate: bool = False
     """For shared experts: whether a sigmoid gate [1, width] weighs their output."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import Row, linear
 from paramcalc.words.sizes import Size
@@ -24,7 +25,7 @@ class FeedForward(Block):
     bias: bool | list[Literal["gate", "up", "down"]] = False
     transposed: bool = False
     """Whether weights are stored [inputs, outputs], as GPT-2's are."""
-    activation: str = "silu"
+    activation: Activation = "silu"
     inputs: Count | None = None
     outputs: Count | None = None
     """Both are the stream's width where left out."""
