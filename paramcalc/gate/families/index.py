@@ -18,6 +18,8 @@ MODULES: dict[str, str] = {
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm emu3 ernie4_5 granite helium internlm3 iquestcoder llama ministral"
     " ministral3 mistral smollm3",
+    "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
+    "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
 }  # fmt: skip
 """Module to the model types it holds."""
 

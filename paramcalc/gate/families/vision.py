@@ -1,0 +1,122 @@
+"""Pieces that encoders of images (and of spectrograms) are put together from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, labels, layer_norm, plain_activation, rate, tree
+from paramcalc.words.sizes import MAX_SIZE
+
+SCALED = ["norm_1 attention scale_1 +", "norm_2 feed_forward scale_2 +"]
+"""A pre-norm layer whose branches are scaled before they are added (LayerScale, Touvron et al. 2021)."""
+
+
+class Words(NamedTuple):
+    """What the reference calls the pieces of an encoder layer."""
+
+    norm_1: str
+    attention: str
+    norm_2: str
+    feed_forward: str
+    q: str = "q_proj"
+    k: str = "k_proj"
+    v: str = "v_proj"
+    o: str = "o_proj"
+    up: str = "fc1"
+    down: str = "fc2"
+    scales: tuple[str, ...] = ()
+    """Gains of the two branches, where there are any."""
+
+
+VIT = Words("layernorm_before", "attention", "layernorm_after", "mlp")
+CLIP = Words("layer_norm1", "self_attn", "layer_norm2", "mlp", o="out_proj")
+
+
+def pair(c: Config, key: str) -> tuple[int, int]:
+    """Height and width: one number for both, or two."""
+    value = c.value(key)
+    sides = value if isinstance(value, list | tuple) else [value, value]
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= MAX_SIZE for side in sides):
+        c.fail(key, "missing" if value is None else f"expected a size, or a height and a width, got {value!r:.60}")
+        return 1, 1
+    return sides[0], sides[1]
+
+
+def patches(c: Config, image: str = "image_size", patch: str = "patch_size") -> int:
+    """How many whole patches fit into an image; none into one that is smaller than a patch."""
+    (height, width), (rows, columns) = pair(c, image), pair(c, patch)
+    return (height // rows) * (width // columns)
+
+
+def patch_embedding(c: Config, path: str, **fields: Any) -> Tree:
+    """A convolution over patches that do not overlap."""
+    sides = list(pair(c, "patch_size"))
+    return tree(kind="convolution", path=path, inputs=c.size("num_channels"), kernel=sides, stride=sides, component="embedding") | tree(
+        **fields
+    )
+
+
+def token(path: str, *shape: int) -> Tree:
+    """A learned vector that stands among the patches, or for a missing one."""
+    return {"kind": "tensor", "path": path, "shape": list(shape)}
+
+
+def head_size(c: Config, heads: int, width: int) -> int:
+    """`head_dim`, else width / heads as the references divide, without a remainder."""
+    return c.optional("head_dim") or max(1, width // heads)
+
+
+def attention(c: Config, words: Words, **fields: Any) -> Tree:
+    """Biased projections over all patches at once."""
+    heads = c.size("num_attention_heads")
+    dropout = "attention_dropout" if c.value("attention_dropout") is not None else "attention_probs_dropout_prob"
+    names = {
+        name: word for name, word in (("q_proj", words.q), ("k_proj", words.k), ("v_proj", words.v), ("o_proj", words.o)) if name != word
+    }
+    plain = tree(
+        kind="attention",
+        path=words.attention,
+        heads=heads,
+        head_dim=head_size(c, heads, c.size("hidden_size")),
+        bias=True,
+        dropout=rate(c, dropout),
+        output_dropout=rate(c, "hidden_dropout_prob"),
+        names=names,
+    )
+    return tree(**(plain | fields))
+
+
+def feed_forward(c: Config, words: Words, **fields: Any) -> Tree:
+    """Plain and biased, unless told otherwise."""
+    plain = tree(
+        kind="feed_forward",
+        path=words.feed_forward,
+        size=fields.pop("size", None) or c.size("intermediate_size"),
+        gated=False,
+        bias=True,
+        activation=plain_activation(c),
+        dropout=rate(c, "hidden_dropout_prob"),
+        names={name: word for name, word in (("up_proj", words.up), ("down_proj", words.down)) if name != word},
+    )
+    return tree(**(plain | fields))
+
+
+def encoder_layer(words: Words, attention: Tree, feed_forward: Tree, *, norm: Any = layer_norm, width: int = 0, **more: Tree) -> Tree:
+    """A pre-norm layer; `width` is that of the gains of its branches, and `more` what else stands in it."""
+    layer: Tree = {"norm_1": norm(words.norm_1), "attention": attention}
+    scales = [token(path, width) for path in words.scales]
+    if scales:
+        layer["scale_1"] = scales[0]
+    layer |= {"norm_2": norm(words.norm_2), "feed_forward": feed_forward}
+    if scales:
+        layer["scale_2"] = scales[1]
+    return layer | more | {"flow": SCALED if scales else PRE_NORM}
+
+
+def classifier(c: Config, path: str, inputs: int | None = None, default: int = 2) -> Tree:
+    """A linear map to the classes; nothing at all for none."""
+    named = c.value("id2label")
+    if c.value("num_labels") == 0 and not named:
+        return {}
+    return tree(kind="dense", path=path, inputs=inputs, outputs=labels(c, default), component="head")
