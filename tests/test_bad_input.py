@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from conftest import GPT3, Run
+
 from paramcalc.gate.documents import MAX_BYTES
 
-ALIAS_BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(f"{n}: &{n} [{', '.join(['*' + p] * 8)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True))
+ALIAS_BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{n}: &{n} [{', '.join(['*' + p] * 8)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
+)
 
 DOCUMENTS: dict[str, tuple[str, int, str]] = {
     # name: text, exit code, what the message must say
@@ -77,7 +79,13 @@ def test_all_problems_of_a_file_are_told_together_with_their_lines(tmp_path: Pat
 
 
 def test_json_is_held_to_the_same_rules(tmp_path: Path, run: Run) -> None:
-    for text, says in [('{"a": 1, "a": 2}', "stands twice"), ('{"a": NaN}', "NaN"), ("{", "is not JSON"), ("[1]", "got a list"), ("[" * 10**5, "deep")]:
+    for text, says in [
+        ('{"a": 1, "a": 2}', "stands twice"),
+        ('{"a": NaN}', "NaN"),
+        ("{", "is not JSON"),
+        ("[1]", "got a list"),
+        ("[" * 10**5, "deep"),
+    ]:
         (tmp_path / "config.json").write_text(text)
         done = run("count", "config.json")
         assert (done.returncode, "Traceback" in done.stderr) == (3, False)

@@ -30,34 +30,32 @@ class Answer(NamedTuple):
 def respond(schema: str, inputs: Sequence[str], ask: Callable[[str], Answer], form: Format, output: Path | None) -> None:
     """Ask each input in turn and write all answers; a failing input carries `error` in its place."""
     code = 0
-    answers: list[tuple[str, Answer | ParamcalcError]] = []
+    data: list[dict[str, Any]] = []
+    views: list[View] = []
+    remarks: list[str] = []
     for name in inputs:
         try:
-            found = ask(name)
-            answers.append((name, found))
-            code = code or found.verdict
+            answer = ask(name)
+            if form is Format.json:
+                data.append(answer.data())
+            else:
+                views.append(answer.view())
+                remarks += [f"warning: {name + ': ' if len(inputs) > 1 else ''}{warning}" for warning in answer.warnings]
+            code = code or answer.verdict
         except ParamcalcError as error:
-            answers.append((name, error))
+            data.append(failure(schema, name, error))
+            remarks += complaints(error)
             code = code or error.exit_code
-    write(_text(schema, answers, form), output)
-    for name, answer in answers:
-        if isinstance(answer, ParamcalcError):
-            complain(answer)
-        elif form is not Format.json:
-            for warning in answer.warnings:
-                note(f"warning: {name + ': ' if len(inputs) > 1 else ''}{warning}")
-    if code:
-        raise typer.Exit(code)
-
-
-def _text(schema: str, answers: list[tuple[str, Answer | ParamcalcError]], form: Format) -> str:
     if form is Format.json:
         from paramcalc.face.render.plain import json_text
 
-        data = [failure(schema, name, answer) if isinstance(answer, ParamcalcError) else answer.data() for name, answer in answers]
-        return json_text(data, several=len(answers) > 1)
-    views = [answer.view() for _, answer in answers if isinstance(answer, Answer)]
-    return views_text(views, form) if views else ""
+        write(json_text(data, several=len(inputs) > 1), output)
+    elif views:
+        write(views_text(views, form), output)
+    for remark in remarks:
+        note(remark)
+    if code:
+        raise typer.Exit(code)
 
 
 def views_text(views: list[View], form: Format) -> str:
@@ -87,12 +85,16 @@ def failure(schema: str, name: str, error: ParamcalcError) -> dict[str, Any]:
     }
 
 
+def complaints(error: ParamcalcError) -> list[str]:
+    """Every problem of a refusal, as stderr shows it."""
+    shown = [f"error: {problem}" for problem in error.problems[:50]]
+    return [*shown, f"error: and {len(error.problems) - 50} more problems"] if len(error.problems) > 50 else shown
+
+
 def complain(error: ParamcalcError) -> None:
     """Every problem of a refusal, to stderr."""
-    for problem in error.problems[:50]:
-        note(f"error: {problem}")
-    if len(error.problems) > 50:
-        note(f"error: and {len(error.problems) - 50} more problems")
+    for line in complaints(error):
+        note(line)
 
 
 def note(text: str) -> None:
