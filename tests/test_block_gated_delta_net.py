@@ -8,7 +8,6 @@ from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.holdings.inventory import caches
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.tree import architecture_from
-from paramcalc.words.errors import InputError
 
 
 def model(width: int = 6, **fields: object) -> Architecture:
@@ -46,8 +45,3 @@ def test_fused_matrices_have_the_shapes_of_their_parts_together() -> None:
 
 def test_it_remembers_a_kernel_of_inputs_and_a_matrix_for_each_value_head() -> None:
     assert states(**SIZES) == {"conv_state": ((2 * KEYS + VALUES, 7), "compute"), "recurrent_state": ((4, 3, 5), "fp32")}
-
-
-def test_key_heads_that_do_not_divide_the_value_heads_are_refused() -> None:
-    with pytest.raises(InputError, match="does not divide value_heads"):
-        model(**SIZES | {"key_heads": 3})

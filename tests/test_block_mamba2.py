@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.holdings.inventory import caches
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.tree import architecture_from
-from paramcalc.words.errors import InputError
 
 
 def model(width: int = 6, **fields: object) -> Architecture:
@@ -49,8 +46,3 @@ def test_without_the_gated_norm_its_gain_is_gone() -> None:
 
 def test_it_remembers_a_kernel_of_inputs_and_a_state_in_fp32() -> None:
     assert states(**SIZES) == {"conv_state": ((MIXED, 7), "compute"), "recurrent_state": ((4, 5, 3), "fp32")}
-
-
-def test_groups_that_do_not_divide_the_heads_are_refused() -> None:
-    with pytest.raises(InputError, match="does not divide heads"):
-        model(**SIZES | {"groups": 3})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
@@ -31,12 +29,6 @@ class GatedDeltaNet(Block):
     fused: Literal["qkvz", "qkv"] | None = None
     """Which projections are one matrix: `qkvz` (gate too, and b with a; Qwen3-Next), `qkv` (Qwen3.5), or none (OLMo Hybrid)."""
     state_dtype: Literal["fp32", "compute"] = "fp32"
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.value_heads % self.key_heads:
-            raise ValueError(f"key_heads ({self.key_heads}) does not divide value_heads ({self.value_heads})")
-        return self
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized

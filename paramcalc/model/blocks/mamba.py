@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
+from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
 
@@ -34,7 +35,7 @@ class Mamba(Block):
     """Biases of the projections in and out."""
     conv_bias: bool = True
     inner_norms: bool = False
-    activation: str = "silu"
+    activation: Activation = "silu"
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import model_validator
-
+from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
 
@@ -31,13 +30,7 @@ class Mamba2(Block):
     conv_bias: bool = True
     norm: bool = True
     """Whether the output passes a gated norm."""
-    activation: str = "silu"
-
-    @model_validator(mode="after")
-    def _groups_divide(self) -> Self:
-        if self.heads % self.groups:
-            raise ValueError(f"groups ({self.groups}) does not divide heads ({self.heads})")
-        return self
+    activation: Activation = "silu"
 
     def has_bias(self, projection: str) -> bool:
         return self.bias if isinstance(self.bias, bool) else projection in self.bias

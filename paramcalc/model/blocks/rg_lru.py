@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
+from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, state
 
@@ -25,7 +26,7 @@ class RgLru(Block):
     inner: Count
     heads: Count
     kernel: Count
-    activation: str = "gelu"
+    activation: Activation = "gelu"
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
