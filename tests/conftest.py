@@ -9,6 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same cases in every run, so that a red build means a change; PARAMCALC_FUZZ=random looks for new ones.
+settings.register_profile("stable", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None, max_examples=2000)
+settings.load_profile("random" if os.environ.get("PARAMCALC_FUZZ") == "random" else "stable")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
