@@ -10,7 +10,8 @@ Runs in the reference environment (see the README here), never as part of paramc
 - `derived`: those keys; `computed`: what they come to with every other key at its default.
 - `parts`: sub-config -> its model type (`owner.part`, with a file of its own, for a class that has none).
   `defaults[part]` holds only what differs from that type's own defaults, or
-  null where the part is optional and absent.
+  null where the part is optional and absent. It holds for a part that is not given at all: a part that is given takes
+  the defaults of its type alone, as the library does.
 - `fixed`: the parts whose class does not depend on the `model_type` written inside them.
 - `note`: why the class could not be built with its defaults, if so.
 """

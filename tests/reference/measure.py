@@ -178,7 +178,7 @@ def top_k_of(model: nn.Module, path: str, config: PreTrainedConfig, experts: int
         if one.model_type in FIXED_TOP_K:
             return FIXED_TOP_K[one.model_type]
     answers = {value(one, TOP_K) for one in known if value(one, EXPERTS) == experts} - {0}
-    if len(answers) > 1:  # two parts with as many experts each: ask the router beside these
+    if len(answers) != 1:  # none, or two parts with as many experts each: ask the router beside these
         parent = model.get_submodule(path.rpartition(".")[0])
         answers = {m.top_k for m in parent.modules() if isinstance(getattr(m, "top_k", None), int)}
     return answers.pop() if len(answers) == 1 else 0

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 import transformers
+from completed import completed
 from measure import build, measure, skip_initialisers, template
 from shrink import Held, perturbations, tiny
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
@@ -42,15 +43,6 @@ TASKS = {
     "audio_classification": "AUDIO_CLASSIFICATION",
     "classification": "SEQUENCE_CLASSIFICATION",
     "base": None,
-}
-# Default configs that no model can be built of: what has to be said beside them.
-ROPE = {"rope_type": "default", "rope_theta": 10000.0}
-COMPLETED: dict[str, dict[str, object]] = {
-    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
-    "hunyuan_v1_dense": {"head_dim": 128},
-    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 16, "moe_topk": 2},
-    "lfm2_moe": {"layer_types": (["conv", "conv", "full_attention"] * 11)[:32]},
-    "nemotron": {"num_key_value_heads": 8, "head_dim": 128},
 }
 
 
@@ -153,7 +145,7 @@ class Recorder:
             return None
 
     def cases(self, heads: bool, perturbed: bool) -> Iterator[dict[str, object]]:
-        usual = COMPLETED.get(self.model_type, {})
+        usual = completed(self.model_type, self.task)
         default = self.attempt("default", usual)
         if default:
             yield default | ({"completed_with": usual} if usual else {})

@@ -30,22 +30,26 @@ LAYERS = re.compile(
 LAYER_LIST = re.compile(r"ind(ic|ex)|idx|_ids$|_layers$|_at$|_for$")
 LAYER_LIMIT = re.compile(r"shared_layers$|dense_replace$|dense_layers$|dense_sliding|full_attention_layers$|feature_layer$")
 TOWER = re.compile(r"vision|audio|encoder|image|speech|backbone|video|qformer|point")
-# name -> values to try, the best first. The first rule that matches a name is the one.
+# name -> values to try, the best first. The first rule that matches a name is the one. The second values are those of a
+# plainer config: towers as wide as the text, as many key/value heads as heads.
 RULES = [
-    (r"(^|_)vocab_size$", (97, 128)),
+    (r"(^|_)vocab_size(_per_layer_input|_base)?$|_vocab$", (97, 128)),
+    (r"hidden_size_per_layer_input$", (12,)),
     (r"^type_vocab_size$|^modality_type_vocab_size$", (3,)),
-    (r"key_value_heads$|kv_heads$|^num_query_groups$", (3, 2, 6, 4, 1)),
+    (r"key_value_heads$|kv_heads$|^num_query_groups$", (3, 6, 2, 4, 1)),
     (r"linear_num_key_heads$", (2,)),
     (r"linear_num_value_heads$", (4,)),
     (r"index_n_heads$", (2, 4)),
-    (r"(^|_)(num_|n_|self_)?(attention_|attn_)?heads?$|attention_heads$|mamba_(n|num)_heads$", (6, 4, 8, 2)),
+    (r"(^|_)(num_|n_|self_)?(attention_|attn_)?heads?$|attention_heads$|mamba_(n|num)_heads$", (6, 6, 4, 8, 2)),
     (r"qk_rope_head_dim$|^rotary_dim$", (6, 4, 8)),
     (r"qk_nope_head_dim$", (10, 8)),
     (r"v_head_dim$|value_head_dim$", (14, 12, 8)),
     (r"qk_head_dim$", (16,)),
-    (r"mamba_(d_head|head_?dim)$", (16, 8)),
-    (r"head_dim$|^d_kv$|^kv_channels$|^dim_head$", (10, 32, 8, 12, 16)),
+    (r"mamba_(d_head|head_?dim)$", (16, 16, 8)),
+    (r"head_dim$|^d_kv$|^kv_channels$|^dim_head$", (10, 10, 32, 8, 12, 16)),
     (r"n_?groups$", (2, 1)),
+    (r"codebook_size$", (16, 32)),
+    (r"^(out|text)_hidden_size$", (48, 48, 64, 96)),
     (r"(d_state|state_size)$", (14, 16)),
     (r"moe_intermediate_size$|expert_dim$", (20, 24)),
     (r"shared.*intermediate_size$", (28, 24)),
@@ -55,12 +59,12 @@ RULES = [
     (r"q_lora_rank$", (18,)),
     (r"kv_lora_rank$", (22,)),
     (r"position_embeddings$|^n_positions$|positions$|^n_ctx$|^max_seq_len$|^context_length$", (40, 64, 128)),
-    (r"^(hidden_size|d_model|n_embd|embed_dim|hidden_dim|dim|width|embedding_size|out_hidden_size|text_hidden_size)$", (48, 64, 96, 128)),
+    (r"^(hidden_size|d_model|n_embd|embed_dim|hidden_dim|dim|width|embedding_size|hidden_size_global)$", (48, 48, 64, 96, 128)),
     (r"(_size|_dim|_width|_channels|_units|_features|_rank|_filters|_hidden|_length|_buckets)$", (24, 32, 48, 64)),
 ]
 CORE = re.compile(r"^(hidden_size|d_model|n_embd|embed_dim|hidden_dim|dim)$|heads?$|head_dim$|head_?dim$|d_head$|^d_kv$")
 INERT = re.compile(
-    r"drop|_eps|epsilon|_prob|initializer|_token|_coef|_std|loss|softcap|_theta|temperature|use_cache|output_(hidden|att)"
+    r"drop|_eps|epsilon|_prob|initializer|token_i|token_id|_coef|_std|loss|softcap|_theta|temperature|use_cache|output_(hidden|att)"
     r"|_cost|weight$|_id$|_ids$|seed|version|kernel_impl|langs|languages"
 )
 KINDS = (
@@ -199,11 +203,13 @@ def scaled(name: str, value: list[int]) -> list[int]:
 def candidates(name: str, value: object, path: Path) -> list[object]:
     if isinstance(value, list) and value and all(type(v) is int and v > 0 for v in value):
         return [s for s in [scaled(name, value)] if s != value]
+    if value is None and re.search(r"experts_per_tok(en)?$", name):
+        return [2]  # null leaves open how many experts a token visits
     if type(value) is not int or value <= 1 or LAYERS.search(name) or INERT.search(name):
         return []
     values = next((v for rule, v in RULES if re.search(rule, name)), ())
-    if TOWER.search("/".join(path)) and values[:1] == (48,):
-        values = (72, *values)
+    if TOWER.search("/".join(path)) and values[2:] == (64, 96, 128):
+        values = (72, *values[1:])
     return [v for v in values if v < value] if values and value > values[0] else []
 
 
@@ -252,20 +258,20 @@ def tiny(model_type: str, usual: Given, full: Held | None, builds: Builds) -> Gi
         return given, False
 
     def halve(plan: list[tuple[Path, str, list[object]]], given: Given) -> Given:
-        given, done = reduce(plan, given, 5 if len(plan) == 1 else 1)
-        if done or len(plan) == 1:
+        given, done = reduce(plan, given, 6 if len(plan) == 1 else 2)
+        if done or len(plan) <= 1:
             return given
         middle = len(plan) // 2
         return halve(plan[middle:], halve(plan[:middle], given))
 
-    reached, done = reduce(plan, given, 3)
+    reached, done = reduce(plan, given, 4)
     if done or not plan:
         return reached
     for path in sorted({p[0] for p in plan}):
         here = [p for p in plan if p[0] == path]
-        given, done = reduce(here, given, 3)
+        given, done = reduce(here, given, 4)
         if not done:
-            given, _ = reduce([p for p in here if CORE.search(p[1])], given, 3)
+            given, _ = reduce([p for p in here if CORE.search(p[1])], given, 4)
             given = halve([p for p in here if p[1] not in dig(given, path)], given) if here else given
     return given
 
