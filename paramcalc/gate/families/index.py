@@ -13,13 +13,23 @@ from paramcalc.words.nearest import did_you_mean
 MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
+    "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "speech": "speech_to_text whisper",
+    "opt": "biogpt opt xglm",
     "decoders": "apertus bitnet diffllama exaone4 glm glm4 granite_swa hunyuan_v1_dense hyperclovax jais2 nanochat nemotron olmo"
     " olmo2 olmo3 persimmon phi phi3 qwen2 qwen3 seed_oss stablelm starcoder2",
+    "experts": "afmoe dots1 exaone_moe flex_olmo flint glm4_moe gpt_oss hy_v3 kolibri1 mellum minimax_m2 mixtral olmoe qwen2_moe "
+    "qwen3_moe solar_open",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm emu3 ernie4_5 granite helium internlm3 iquestcoder llama ministral"
     " ministral3 mistral smollm3",
+    "hybrid": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
+    "zamba": "zamba zamba2",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
+    "pyramid": "convnext convnextv2 resnet swin swinv2",
+    "sparse": "aria_text beam cohere2_moe ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe laguna llama4_text "
+    "mimo_v2_flash phimoe",
 }  # fmt: skip
 """Module to the model types it holds."""
 
