@@ -61,7 +61,7 @@ def bitnet(c: Config) -> Tree:
         "feed_forward_norm": rms("mlp.ffn_sub_norm", size=c.size("intermediate_size")),
     }
     flow = ["norm_1 attention attention_norm +", "norm_2 feed_forward feed_forward_norm +"]
-    return plain(c, layout=Layout(("input_layernorm", "post_attention_layernorm"), flow), beside=lambda _: inner)
+    return plain(c, layout=Layout(("input_layernorm", "post_attention_layernorm"), flow), beside=lambda *_: inner)
 
 
 def stablelm(c: Config) -> Tree:
@@ -85,7 +85,7 @@ def phi_attention(c: Config, word: str, *, fused: bool = False) -> Tree:
     return attention(c, word, bias=True, names=names, **normed)
 
 
-def diffllama_lambdas(c: Config) -> Tree:
+def diffllama_lambdas(c: Config, *_: str) -> Tree:
     """Differential attention (Ye et al. 2024, eq. 2): four vectors of one head's dims make the scale of what is subtracted."""
     dim = c.optional("head_dim") or c.size("hidden_size") // c.size("num_attention_heads")
     names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")

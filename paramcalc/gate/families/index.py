@@ -30,6 +30,8 @@ MODULES: dict[str, str] = {
     "pyramid": "convnext convnextv2 resnet swin swinv2",
     "sparse": "aria_text beam cohere2_moe ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe laguna llama4_text "
     "mimo_v2_flash phimoe",
+    "clip": "clip clip_text_model clip_vision_model metaclip_2 metaclip_2_text_model metaclip_2_vision_model siglip"
+    " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -69,13 +69,14 @@ def attention(
     bias: str | bool | list[str] = "attention_bias",
     out_bias: str | bool | None = None,
     own_dim: bool = True,
+    rounded: bool = False,
     **fields: Any,
 ) -> Tree:
     """Rotary attention; `word` says what it sees: `global`, `local` (a sliding window) or `chunked`."""
     return tree(
         kind="attention",
         path="self_attn",
-        **heads(c, own_dim=own_dim),
+        **heads(c, own_dim=own_dim, rounded=rounded),
         bias=biases(c, bias, out_bias),
         window=c.optional("sliding_window") if word == "local" else None,
         chunk=c.optional("attention_chunk_size") if word == "chunked" else None,
@@ -116,22 +117,22 @@ def decoder(
     layout: Layout = LLAMA,
     norm: Callable[[str], Tree] = rms,
     final: str = "norm",
-    beside: Callable[[Config], Tree] | None = None,
+    beside: Callable[[Config, str, str], Tree] | None = None,
     act: str = "act_fn",
     **options: Any,
 ) -> Tree:
     """Llama (Touvron et al. 2023) and those that differ from it by their blocks, norms, windows or names.
 
-    `attend` makes a layer's attention from what it sees (`sees`); `feeds` says which layers are `sparse`, with `experts` for
-    `feed` (all of them if left out); `beside` makes parts that stand beside them; `act` is the activation's reference name; `options` go to
-    `decoder_parts`.
+    `attend` makes a layer's attention from what it sees (`sees`); `feeds` says which layers are `sparse`, with `experts`
+    for `feed` (all of them if left out); `beside` makes parts that stand beside them; `act` is the activation's reference
+    name; `options` go to `decoder_parts`.
     """
     seen = sees(c)
 
     def build(sight: str, network: str) -> Tree:
         block = experts(c) if experts and network == "sparse" else feed(c)
         slopes = learned_activation(str(block.get("activation")), f"{block['path']}.{act}")
-        return layer(layout, norm, attend(c, sight), block, **slopes, **(beside(c) if beside else {}))
+        return layer(layout, norm, attend(c, sight), block, **slopes, **(beside(c, sight, network) if beside else {}))
 
     layers = layered("layers.{}", [seen, feeds(c) if feeds else ["sparse"] * len(seen)], build)
     return document(c, decoder_parts(c, layers, norm(final), **options))

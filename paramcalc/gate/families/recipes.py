@@ -36,9 +36,9 @@ def layer_norm(path: str, **fields: Any) -> Tree:
     return tree(kind="norm", type="layer", path=path, **fields)
 
 
-def heads(c: Config, *, own_dim: bool = True) -> Tree:
+def heads(c: Config, *, own_dim: bool = True, rounded: bool = False) -> Tree:
     """Heads, KV heads and head_dim as most configs state them: KV heads default to heads, head_dim to width / heads
-    (always so without `own_dim`)."""
+    (always so without `own_dim`), which is refused where it leaves a rest and is not `rounded` down."""
     number = c.size("num_attention_heads")
     kv_heads = c.optional("num_key_value_heads")
     if kv_heads and number % kv_heads:
@@ -46,7 +46,7 @@ def heads(c: Config, *, own_dim: bool = True) -> Tree:
         kv_heads = None
     head_dim = c.optional("head_dim") if own_dim else None
     width = c.size("hidden_size")
-    if head_dim is None and width % number and not c.root.problems:
+    if head_dim is None and width % number and not rounded and not c.root.problems:
         c.fail("num_attention_heads", f"({number}) does not divide hidden_size ({width})", "give head_dim")
     return tree(heads=number, kv_heads=kv_heads, head_dim=head_dim or max(1, width // number))
 

@@ -42,6 +42,8 @@ class Attention(Block):
     """Whether weights are stored [inputs, outputs], as GPT-2's are."""
     gate: bool = False
     """Whether the query projection also makes an output gate of the same size (gated attention, Qiu et al. 2025)."""
+    gate_proj: Literal["full", "head"] | None = None
+    """A projection of its own for an output gate: of all dims of all heads, or of one number a head."""
     qk_norm: Literal["head", "heads", "each", "full"] | None = None
     """Norm of queries and keys: over one head's dims with one gain for all of them (`head`, [head_dim]), a gain of its own
     for each head (`heads`, [heads, head_dim]; `each`, a module per head), or over all heads at once (`full`)."""
@@ -69,6 +71,8 @@ class Attention(Block):
     """Of the attention weights."""
     output_dropout: Share = 0.0
     """Of what the output projection makes, before it is added to the stream."""
+    queries: bool = True
+    """Whether it projects its queries itself (JetMoE's are made by experts)."""
     output: bool = True
     """Whether there is an output projection."""
 
@@ -104,6 +108,8 @@ class Attention(Block):
         if self.output:
             joined = Size(self.o_inputs, "o_inputs") if self.o_inputs else heads * v_dim
             yield from linear("o_proj", outputs, joined, bias=self.has_bias("o"), split=1, transposed=self.transposed)
+        if self.gate_proj:
+            yield from linear("gate_proj", heads * v_dim if self.gate_proj == "full" else heads, inputs, split=0)
         if self.qk_norm:
             yield from self._qk_norm("q_norm", heads, head_dim)
             if not self.reuses:
@@ -129,7 +135,8 @@ class Attention(Block):
         if self.fused == "qkv":
             yield from projection("qkv_proj", queries + keys + values, inputs, self.has_bias("q"))
             return
-        yield from projection("q_proj", queries, inputs, self.has_bias("q"))
+        if self.queries:
+            yield from projection("q_proj", queries, inputs, self.has_bias("q"))
         if self.reuses:
             return
         if self.fused == "kv":

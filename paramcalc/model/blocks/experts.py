@@ -22,6 +22,8 @@ class Expert(BaseModel):
     gated: bool = True
     bias: bool = False
     activation: Activation = "silu"
+    fused: bool = False
+    """For shared experts: whether gate and up are one matrix."""
     gate: bool = False
     """For shared experts: whether a sigmoid gate [1, width] weighs their output."""
 
@@ -33,7 +35,8 @@ class Router(BaseModel):
 
     bias: bool = False
     correction: bool = False
-    """Whether a correction added to the scores is a parameter; the references that keep it as a buffer have none."""
+    """Whether a correction added to the scores (Wang et al. 2024) is a parameter, which no gradient moves; the references
+    that keep it as a buffer have none."""
 
 
 class Experts(Block):
@@ -49,6 +52,8 @@ class Experts(Block):
     visited: Count | None
     """Experts per token; null where the description does not fix it (then `active` is unknown)."""
     expert: Expert
+    inputs: Count | None = None
+    """Width of the latent that routed experts read and write, where it is not the stream's (Nemotron 3)."""
     shared: Expert | None = None
     """Experts that every token visits, as one network of their joint size."""
     router: Router | None = Router()
@@ -56,6 +61,8 @@ class Experts(Block):
     """Whether all experts' weights are one tensor; else each has its own."""
     transposed: bool = False
     """Whether stacked weights are [count, inputs, outputs]."""
+    flat: bool = False
+    """Whether stacked weights are matrices [count · size, width]: gate, up and down (DBRX)."""
 
     @model_validator(mode="after")
     def _visits_what_is_there(self) -> Self:
@@ -68,8 +75,9 @@ class Experts(Block):
         if self.router:
             yield from linear("router", count, at.width, bias=self.router.bias, component="router")
             if self.router.correction:
-                yield Row("router.e_score_correction_bias", (count,), BIAS, "", "router", "router")
-        routed = self._stacked(count, at.width) if self.stacked else self._separate(count, at.width)
+                yield Row("router.e_score_correction_bias", (count,), BIAS, "", "router", "router", trainable=False)
+        width = Size(self.inputs, "inputs") if self.inputs else at.width
+        routed = self._stacked(count, width) if self.stacked else self._separate(count, width)
         yield from (row._replace(experts=(self.count, self.visited)) for row in routed)
         if self.shared:
             yield from _network("shared_expert", self.shared, at.width, "shared_experts")
@@ -78,6 +86,10 @@ class Experts(Block):
 
     def _stacked(self, count: Size, width: Size) -> Iterator[Row]:
         size = Size(self.expert.size, "expert.size")
+        if self.flat:
+            for name in ("gate_proj", "up_proj", "down_proj") if self.expert.gated else ("up_proj", "down_proj"):
+                yield Row(f"experts.{name}", (count * size, width), WEIGHT, "stack", role=f"experts.{name}", split=0)
+            return
         first, outputs = ("gate_up_proj", 2 * size) if self.expert.gated else ("up_proj", size)
         shapes = ((first, outputs, width, 0), ("down_proj", width, size, 1))
         for name, rows, columns, split in shapes:
@@ -95,7 +107,9 @@ class Experts(Block):
 
 def _network(prefix: str, expert: Expert, width: Size, component: str) -> Iterator[Row]:
     size = Size(expert.size, "size")
-    if expert.gated:
-        yield from linear(f"{prefix}.gate_proj", size, width, bias=expert.bias, split=0, component=component)
-    yield from linear(f"{prefix}.up_proj", size, width, bias=expert.bias, split=0, component=component)
+    if expert.gated and expert.fused:
+        yield from linear(f"{prefix}.gate_up_proj", 2 * size, width, bias=expert.bias, split=0, component=component)
+    else:
+        for name in ("gate_proj", "up_proj") if expert.gated else ("up_proj",):
+            yield from linear(f"{prefix}.{name}", size, width, bias=expert.bias, split=0, component=component)
     yield from linear(f"{prefix}.down_proj", width, size, bias=expert.bias, split=1, component=component)
