@@ -72,14 +72,14 @@ def parts_of(config: PreTrainedConfig) -> dict[str, PreTrainedConfig]:
 
 
 def derived_keys(config: PreTrainedConfig) -> set[str]:
-    """Keys that no field declares, or that are declared null (or as a word such as "auto") and hold a value once built."""
+    """Keys that no field declares, or that hold something else once built than null, a word or a size declared."""
     fixed = declared(type(config))
-    return {k for k, v in built(config).items() if v is not None and (fixed.get(k) is None or is_word_for(fixed[k], v))}
+    return {k for k, v in built(config).items() if v is not None and (fixed.get(k) is None or is_replaced(fixed[k], v))}
 
 
-def is_word_for(stated: object, value: object) -> bool:
-    """Does a word stand for a number that the class computes, as "auto" does?"""
-    return isinstance(stated, str) and not isinstance(value, str)
+def is_replaced(stated: object, value: object) -> bool:
+    """Does the class put another size, or a list of sizes, in the place of a declared size or of a word such as "auto"?"""
+    return type(stated) in (int, str) and type(value) in (int, list) and stated != value
 
 
 def difference(config: PreTrainedConfig) -> dict[str, object]:
