@@ -74,6 +74,7 @@ def decoder(
 ) -> Tree:
     """A base model's parts, under the prefix `base` where a head of its task stands on them."""
     task = c.task("causal_lm")
+    c.ignore("n_ctx")  # an older name of n_positions, which the reference does not read
     if task == "base":
         return document(c, parts)
     return document(c, under(f"{base}.", parts) | (head if task == "causal_lm" else classify(c, task)))

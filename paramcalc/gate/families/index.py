@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "t5": "longt5 mt5 t5 umt5",
     "speech": "speech_to_text whisper",
     "opt": "biogpt opt xglm",
     "decoders": "apertus bitnet diffllama exaone4 glm glm4 granite_swa hunyuan_v1_dense hyperclovax jais2 nanochat nemotron olmo"
