@@ -33,6 +33,7 @@ MODULES: dict[str, str] = {
     "mimo_v2_flash phimoe",
     "clip": "clip clip_text_model clip_vision_model metaclip_2 metaclip_2_text_model metaclip_2_vision_model siglip"
     " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
+    "beit": "beit data2vec-vision",
 }  # fmt: skip
 """Module to the model types it holds."""
 

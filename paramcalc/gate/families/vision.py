@@ -69,7 +69,8 @@ def head_size(c: Config, heads: int, width: int) -> int:
 
 def attention(c: Config, words: Words, **fields: Any) -> Tree:
     """Biased projections over all patches at once."""
-    heads = c.size("num_attention_heads")
+    heads = fields.pop("heads", None) or c.size("num_attention_heads")
+    head_dim = fields.pop("head_dim", None) or head_size(c, heads, c.size("hidden_size"))
     dropout = "attention_dropout" if c.value("attention_dropout") is not None else "attention_probs_dropout_prob"
     names = {
         name: word for name, word in (("q_proj", words.q), ("k_proj", words.k), ("v_proj", words.v), ("o_proj", words.o)) if name != word
@@ -78,7 +79,7 @@ def attention(c: Config, words: Words, **fields: Any) -> Tree:
         kind="attention",
         path=words.attention,
         heads=heads,
-        head_dim=head_size(c, heads, c.size("hidden_size")),
+        head_dim=head_dim,
         bias=True,
         dropout=rate(c, dropout),
         output_dropout=rate(c, "hidden_dropout_prob"),
@@ -120,3 +121,8 @@ def classifier(c: Config, path: str, inputs: int | None = None, default: int = 2
     if c.value("num_labels") == 0 and not named:
         return {}
     return tree(kind="dense", path=path, inputs=inputs, outputs=labels(c, default), component="head")
+
+
+def refuse(c: Config) -> None:
+    """A class whose head is not known."""
+    c.fail("architectures", f"{c.architecture()!r} is a class that is not known for {c.model_type}")

@@ -16,15 +16,11 @@ from paramcalc.gate.families.vision import (
     feed_forward,
     patch_embedding,
     patches,
+    refuse,
     token,
 )
 
 DINO = Words("norm1", "attention", "norm2", "mlp", scales=("layer_scale1.lambda1", "layer_scale2.lambda1"))
-
-
-def refuse(c: Config) -> None:
-    """A class whose head is not known."""
-    c.fail("architectures", f"{c.architecture()!r} is a class that is not known for {c.model_type}")
 
 
 def finished(c: Config, parts: Tree, base: str, head: Tree, tokens: int) -> Tree:

@@ -1,0 +1,134 @@
+"""Pairs of an image encoder and a text encoder: CLIP, SigLIP and their kin."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.families.nesting import nested, tower, whole
+from paramcalc.gate.families.recipes import Tree, document, layer_norm, stack, tree, under
+from paramcalc.gate.families.vision import CLIP, attention, classifier, encoder_layer, feed_forward, patch_embedding, patches, refuse, token
+
+TORCH_ATTENTION = {"qkv_proj.weight": "in_proj_weight", "qkv_proj.bias": "in_proj_bias", "o_proj": "out_proj"}
+"""The names inside torch's own multi-head attention."""
+
+
+def layers(c: Config) -> Tree:
+    layer = encoder_layer(CLIP, attention(c, CLIP), feed_forward(c, CLIP))
+    return stack("encoder.layers.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer")
+
+
+def text_encoder(c: Config, *, headed: bool = False) -> Tree:
+    """The text side of CLIP (Radford et al. 2021); SigLIP's (Zhai et al. 2023) ends in a projection of its own."""
+    parts: Tree = {
+        "embedding": {"vocabulary": c.size("vocab_size"), "path": "embeddings.token_embedding"},
+        "position": {"rows": c.size("max_position_embeddings"), "path": "embeddings.position_embedding"},
+        "layers": layers(c),
+        "norm": layer_norm("final_layer_norm"),
+    }
+    if headed:
+        outputs = c.optional("projection_size") or c.size("hidden_size")
+        parts["head"] = {"kind": "dense", "path": "head", "outputs": outputs}
+    return document(c, projected(c, parts, "text"), cache=False)
+
+
+def vision_encoder(c: Config) -> Tree:
+    """The image side of CLIP: a class token, a norm before the layers, and no bias on the patches."""
+    rows = patches(c) + 1
+    parts = {
+        "patches": patch_embedding(c, "embeddings.patch_embedding", bias=False),
+        "cls_token": token("embeddings.class_embedding", c.size("hidden_size")),
+        "position": {"rows": rows, "path": "embeddings.position_embedding"},
+        "embedding_norm": layer_norm("pre_layrnorm"),
+        "layers": layers(c),
+        "norm": layer_norm("post_layernorm"),
+    }
+    return document(c, projected(c, parts, "visual"), tokens=rows, cache=False)
+
+
+def projected(c: Config, parts: Tree, side: str) -> Tree:
+    """The `...WithProjection` classes put the encoder under a name of its own and add the way into the shared space."""
+    task = c.task("base")
+    if task == "projection":
+        model = "vision_model." if side == "visual" else "text_model."
+        head = {"kind": "dense", "path": f"{side}_projection", "outputs": c.size("projection_dim"), "bias": False}
+        return under(model, parts) | {"projection": head}
+    if task != "base":
+        refuse(c)
+    return parts
+
+
+def siglip_vision(c: Config, *, naive: bool = True) -> Tree:
+    """The image side of SigLIP: no class token; a probe that attends to all patches makes the one vector.
+
+    SigLIP 2 (Tschannen et al. 2025) keeps the aspect ratio: patches come flattened, so a dense layer embeds them.
+    """
+    width = c.size("hidden_size")
+    if naive:
+        rows, embed = patches(c), patch_embedding(c, "embeddings.patch_embedding")
+    else:
+        rows, inputs = c.size("num_patches"), c.size("num_channels") * c.size("patch_size") ** 2
+        embed = {"kind": "dense", "path": "embeddings.patch_embedding", "inputs": inputs, "component": "embedding"}
+    parts: Tree = {
+        "patches": embed,
+        "position": {"rows": rows, "path": "embeddings.position_embedding"},
+        "layers": layers(c),
+        "norm": layer_norm("post_layernorm"),
+    }
+    if c.flag("vision_use_head", True):
+        pooling = attention(c, CLIP, path="attention", fused="qkv", names=TORCH_ATTENTION)
+        parts["attention_pooling"] = {
+            "path": "head",
+            "probe": token("probe", 1, 1, width),
+            "attention": pooling,
+            "norm": layer_norm("layernorm"),
+            "feed_forward": feed_forward(c, CLIP),
+            "flow": ["attention", "norm feed_forward +"],
+        }
+    if c.task("base") != "base":
+        refuse(c)
+    return document(c, parts, tokens=rows, cache=False)
+
+
+def clip(c: Config, *, biased: bool = False, projections: bool = True) -> Tree:
+    """Both encoders, each with its projection into the shared space, and the scale (and SigLIP's bias) of the scores."""
+    text, vision, task = c.part("text_config"), c.part("vision_config"), c.task("base")
+    for part, name in ((text, "Text"), (vision, "Vision")):
+        if f"{name}Model" in c.architecture():  # such a class takes its part of the config alone
+            return whole(part, task)
+    parts = tower(vision, "vision", "vision_model")
+    width = parts["vision"]["width"]
+    if task == "image_classification":
+        parts |= tree(head=classifier(c, "classifier", width))
+        return document(c, parts, width=width, cache=False)
+    if task != "base":
+        refuse(c)
+    parts = nested(text, "text", "text_model") | parts
+    if projections:
+        size = c.size("projection_dim")
+        sides = {"vision_projection": ("visual_projection", width), "text_projection": ("text_projection", parts["text"]["width"])}
+        for name, (path, inputs) in sides.items():
+            parts[name] = {"kind": "dense", "path": path, "inputs": inputs, "outputs": size, "bias": False}
+    parts["logit_scale"] = token("logit_scale", *([1] if biased else []))
+    if biased:
+        parts["logit_bias"] = token("logit_bias", 1) | {"type": "bias"}
+    return document(c, parts, width=parts["text"]["width"], context=text.optional("max_position_embeddings"), cache=False)
+
+
+SIGLIP: dict[str, Any] = {"biased": True, "projections": False}
+
+FAMILIES = {
+    "clip": clip,
+    "clip_text_model": text_encoder,
+    "clip_vision_model": vision_encoder,
+    "metaclip_2": clip,
+    "metaclip_2_text_model": text_encoder,
+    "metaclip_2_vision_model": vision_encoder,
+    "siglip": partial(clip, **SIGLIP),
+    "siglip2": partial(clip, **SIGLIP),
+    "siglip2_text_model": partial(text_encoder, headed=True),
+    "siglip2_vision_model": partial(siglip_vision, naive=False),
+    "siglip_text_model": partial(text_encoder, headed=True),
+    "siglip_vision_model": siglip_vision,
+}

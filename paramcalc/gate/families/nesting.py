@@ -1,0 +1,45 @@
+"""A model inside a model: the parts of an inner config's family, under a group of the outer one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.families.index import family
+from paramcalc.gate.families.recipes import Tree, tree
+from paramcalc.words.errors import UnknownArchitectureError
+
+STREAM = ("width", "tokens", "cache", "flow")
+"""What a document says about its stream, and so about the group it becomes."""
+
+
+def whole(c: Config, task: str = "base") -> Tree:
+    """The full form of a sub-config, built for a task whatever its own `architectures` say."""
+    c.serves = task
+    if not c.model_type:
+        raise UnknownArchitectureError("says no model_type", place=f"{c.place}model_type")
+    try:
+        recipe = family(c.model_type)
+    except UnknownArchitectureError as error:
+        raise UnknownArchitectureError([problem._replace(place=f"{c.place}model_type") for problem in error.problems]) from error
+    return recipe(c)
+
+
+def nested(c: Config, name: str, path: str, *, task: str = "base", **fields: Any) -> Tree:
+    """The model of a sub-config as one group `name`, its reference names under `path`. Ties stay inside the group."""
+    document = whole(c, task)
+    group = tree(path=path) | {key: document[key] for key in STREAM if key in document} | fields
+    parts = {part: retied(content, name) for part, content in document["parts"].items()}
+    return {name: tree(**group) | parts}
+
+
+def tower(c: Config, name: str, path: str, *, task: str = "base", **fields: Any) -> Tree:
+    """An encoder of another kind of input: its components are told apart, and it keeps no cache."""
+    return nested(c, name, path, task=task, **({"tower": name, "cache": False} | fields))
+
+
+def retied(content: Any, group: str) -> Any:
+    """A part whose ties name their owners from the tree's root, after its whole tree went into a group."""
+    if not isinstance(content, dict):
+        return content
+    return {key: f"{group}.{value}" if key == "tied" and isinstance(value, str) else retied(value, group) for key, value in content.items()}
