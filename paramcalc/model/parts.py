@@ -6,13 +6,16 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from paramcalc.model.order import Order
 from paramcalc.model.rows import CacheRow, Row
 from paramcalc.words.sizes import MAX_SIZE, Named, Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 Count = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 """A size: a whole number from 1 to a bound that no model reaches."""
@@ -74,6 +77,10 @@ class Block(Part):
     def cache(self, at: Place) -> Iterator[CacheRow]:
         """What decoding remembers for one sequence."""
         yield from ()
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """The forward pass in the reference implementation's operations, from which training memory follows."""
+        raise NotImplementedError(type(self).__module__.rpartition(".")[2])
 
 
 class Group(Part):

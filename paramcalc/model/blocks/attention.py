@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Attention(Block):
@@ -49,6 +52,10 @@ class Attention(Block):
     for each head (`heads`, [heads, head_dim]; `each`, a module per head), or over all heads at once (`full`)."""
     qk_norm_type: Literal["rms", "layer"] = "rms"
     qk_norm_bias: bool = False
+    qk_norm_style: Literal["cast", "promote", "unit", "late", "fused"] = "cast"
+    """How the reference writes that norm (see `norm`)."""
+    relative: bool = False
+    """Whether a position bias of the layer, or of the first of its layers, is added to the scores (T5)."""
     sinks: bool = False
     """One learned logit per head that takes attention away from all tokens (gpt-oss)."""
     window: Count | None = None
@@ -67,6 +74,10 @@ class Attention(Block):
     """Bound of the attention logits (Gemma 2)."""
     rotary: bool = False
     """Whether queries and keys are rotated by position."""
+    rotary_dims: Count | None = None
+    """Dims of a head that are rotated; all of them if left out."""
+    upcast: bool = True
+    """Whether the reference's plain attention takes its softmax in fp32."""
     dropout: Share = 0.0
     """Of the attention weights."""
     output_dropout: Share = 0.0
@@ -158,3 +169,56 @@ class Attention(Block):
         window = self.window or self.chunk
         yield CacheRow("key", (kv_heads, head_dim), per, window)
         yield CacheRow("value", (kv_heads, v_dim), per, window)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        heads, kv_heads, head_dim, v_dim = (int(size) for size in self.dims(at))
+        query, key, value = self._read(tape, x, (heads * head_dim, kv_heads * head_dim, kv_heads * v_dim))
+        gate = None
+        if self.gate:
+            query, gate = tape.slice(query, heads * head_dim), tape.slice(query, heads * head_dim)
+        if self.qk_norm:
+            parts = (1, 1) if self.qk_norm == "full" else (heads, kv_heads)
+            query, key = (self._normed(tape, name, v, n) for name, v, n in zip(("q_norm", "k_norm"), (query, key), parts, strict=True))
+        if self.rotary:
+            dims = self.rotary_dims or head_dim
+            query, key = tape.rotate(query, heads, head_dim, dims), tape.rotate(key, kv_heads, head_dim, dims)
+        mixed = tape.attention(
+            query,
+            key,
+            value,
+            heads=heads,
+            kv_heads=kv_heads,
+            causal=at.cached and not self.source,
+            window=self.window,
+            softcap=self.softcap is not None,
+            dropout=self.dropout,
+            relative=self.relative,
+            sinks=tape.weight("sinks") if self.sinks else None,
+            upcast=self.upcast,
+        )
+        if gate is not None or self.gate_proj:
+            weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)
+            mixed = tape.multiply(mixed, weight)
+        return tape.dropout(tape.linear("o_proj", mixed), self.output_dropout) if self.output else mixed
+
+    def _read(self, tape: Tape, x: Value, widths: tuple[int, int, int]) -> tuple[Value, Value, Value]:
+        """Queries, keys and values: projections of their own, or slices of a fused one."""
+        if self.fused == "qkv":
+            whole = tape.linear("qkv_proj", x)
+            query, key, value = (tape.slice(whole, width) for width in widths)
+            return query, key, value
+        if self.reuses or not self.queries:
+            raise NotImplementedError("attention that reuses keys and values")
+        read = x if not self.source else tape.source
+        assert read is not None
+        query = tape.linear("q_proj", x)
+        if self.fused == "kv":
+            whole = tape.linear("kv_proj", read)
+            return query, tape.slice(whole, widths[1]), tape.slice(whole, widths[2])
+        key = tape.linear("k_proj", read)
+        return query, key, key if self.value_is_key else tape.linear("v_proj", read)
+
+    def _normed(self, tape: Tape, name: str, x: Value, parts: int) -> Value:
+        if self.qk_norm_type == "layer":
+            return tape.layer_norm(x, name, parts)
+        return tape.rms_norm(x, self.qk_norm_style, f"{name}.weight", parts)

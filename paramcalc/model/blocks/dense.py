@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import Row, linear
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Dense(Block):
@@ -29,3 +32,7 @@ class Dense(Block):
         outputs = Size(self.outputs, "outputs") if self.outputs else at.width
         for row in linear("dense", outputs, inputs, bias=self.bias, transposed=self.transposed):
             yield row._replace(name=row.name.removeprefix("dense."))
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        made = tape.linear("", x)
+        return tape.activation(self.activation, made) if self.activation else made

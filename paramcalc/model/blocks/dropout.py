@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from paramcalc.model.parts import Block, Share
+from paramcalc.model.parts import Block, Place, Share
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Dropout(Block):
@@ -17,3 +20,6 @@ class Dropout(Block):
     home: ClassVar[str] = "other"
 
     rate: Share
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        return tape.dropout(x, self.rate)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import EMBEDDING, Row
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Embedding(Block):
@@ -21,8 +24,16 @@ class Embedding(Block):
     tied: str | None = None
     """Path of the part whose table this is, where it has none of its own (a decoder that shares the encoder's)."""
     trainable: bool = True
+    index: Literal["given", "made", "shared", "kept"] = "given"
+    """Where its indices come from, since training keeps those that are made: given by the caller, made by the model for each
+    token, made once for the whole batch (`shared`), or kept by the model as a buffer."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
         shape = (self.sized.vocabulary, width)
         yield Row("weight", shape, EMBEDDING, "embedding", role="embedding", tied=self.tied, trainable=self.trainable, split=0)
+
+    def forward(self, tape: Tape, x: Value | None, at: Place) -> Value:
+        """The rows looked up, added to the stream where there is one."""
+        found = tape.lookup("weight", self.index)
+        return found if x is None else tape.add(x, found)

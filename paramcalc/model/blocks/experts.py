@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -11,6 +11,9 @@ from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row, linear
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Expert(BaseModel):
@@ -103,6 +106,28 @@ class Experts(Block):
     def _separate(self, count: Size, width: Size) -> Iterator[Row]:
         for row in _network("experts.{}", self.expert, width, ""):
             yield row._replace(repeat=count)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """The router's scores, the chosen experts on their tokens (one grouped product a matrix), shared ones on all."""
+        if not self.visited or not self.stacked or self.inputs or self.flat or not self.router:
+            raise NotImplementedError("experts of this form")
+        scores = tape.softmax(tape.cast(tape.linear("router", x), "fp32"))
+        rows, weights = tape.route(x, tape.top(scores, self.visited), self.visited)
+        size = self.expert.size
+        if self.expert.gated:
+            both = tape.grouped("experts.gate_up_proj", rows, 2 * size)
+            gate, up = tape.slice(both, size), tape.slice(both, size)
+            inner = tape.multiply(tape.activation(self.expert.activation, gate), up)
+        else:
+            inner = tape.activation(self.expert.activation, tape.grouped("experts.up_proj", rows, size))
+        routed = tape.gather(tape.grouped("experts.down_proj", inner, x.width), weights, self.visited)
+        return tape.add(routed, self._shared(tape, x)) if self.shared else routed
+
+    def _shared(self, tape: Tape, x: Value) -> Value:
+        assert self.shared is not None
+        inner = tape.feed_forward(x, self.shared.activation, gated=self.shared.gated, fused=self.shared.fused, prefix="shared_expert.")
+        made = tape.linear("shared_expert.down_proj", inner)
+        return tape.multiply(tape.unary("sigmoid", tape.linear("shared_expert_gate", x)), made) if self.shared.gate else made
 
 
 def _network(prefix: str, expert: Expert, width: Size, component: str) -> Iterator[Row]:

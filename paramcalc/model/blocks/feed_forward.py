@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import Row, linear
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class FeedForward(Block):
@@ -48,3 +51,7 @@ class FeedForward(Block):
                 yield from linear("gate_proj", size, inputs, bias=self.has_bias("gate"), split=0, transposed=self.transposed)
             yield from linear("up_proj", size, inputs, bias=self.has_bias("up"), split=0, transposed=self.transposed)
         yield from linear("down_proj", outputs, size, bias=self.has_bias("down"), split=1, transposed=self.transposed)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        inner = tape.dropout(tape.feed_forward(x, self.activation, gated=self.gated, fused=self.fused), self.activation_dropout)
+        return tape.dropout(tape.linear("down_proj", inner), self.dropout)

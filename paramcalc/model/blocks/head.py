@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Head(Block):
@@ -28,3 +31,6 @@ class Head(Block):
         yield Row("weight", (outputs, inputs), WEIGHT, "linear", role="head", tied=self.tied, split=0)
         if self.bias:
             yield Row("bias", (outputs,), BIAS, "linear", role="head", split=0)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        return tape.linear("", x)

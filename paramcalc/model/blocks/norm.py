@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import Row, norm
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Norm(Block):
@@ -26,9 +29,20 @@ class Norm(Block):
     """True unless it is an RMS norm."""
     scale: bool = True
     """Whether it has a gain."""
+    style: Literal["cast", "promote", "unit", "late", "fused", "plain"] = "cast"
+    """How the reference writes an RMS norm, which decides what training keeps of it: normalised in fp32 and cast back before the
+    gain (`cast`, Llama), the input times an fp32 statistic (`promote`, T5), a gain of 1 + w in fp32 (`unit`, Gemma), the gain
+    before the cast (`late`, OLMo 2), or one kernel (`fused`). A layer norm is one kernel, or written out (`plain`, Cohere)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
         bias = self.type != "rms" if self.bias is None else self.bias
         for row in norm("norm", width, bias=bias, scale=self.scale):
             yield row._replace(name=row.name.removeprefix("norm."))
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        if self.type == "rms":
+            return tape.rms_norm(x, self.style, gain=self.scale)
+        if self.type == "layer":
+            return tape.written_layer_norm(x) if self.style == "plain" else tape.layer_norm(x)
+        raise NotImplementedError(f"norm of type {self.type}")

@@ -1,0 +1,257 @@
+"""The words in which a block says its forward pass. A tape knows no costs: whoever records it does.
+
+A block's `forward(tape, x, at)` reads like the forward pass of the reference implementation, operation by operation,
+because what a framework keeps for the backward pass depends on exactly that. Every tensor is a `Value`: `tokens` rows of
+`width` elements, so that an attention score has the width heads × source tokens and a norm's statistic the width 1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from paramcalc.model.parts import Block, Place
+
+FP32 = "fp32"
+TOKENS_FIRST, HEADS_FIRST, STRIDED = "tokens", "heads", "strided"
+"""How a value lies in memory: token by token, head by head, or as a slice of a larger one."""
+
+
+class Storage:
+    """One piece of memory. Several values may be views of it; it is kept, or freed, once."""
+
+    __slots__ = ("bytes", "kind", "name", "where")
+
+    def __init__(self, size: int, name: str = "", where: str = "", kind: str = "activation") -> None:
+        self.bytes = size
+        self.name = name
+        self.where = where
+        self.kind = kind
+        """`activation`, `parameter`, `buffer` (kept by the model), `input` (given by the caller) or `copy` (a cast weight)."""
+
+
+class Value:
+    """A tensor of a forward pass: `tokens` rows of `width` elements in a format."""
+
+    __slots__ = ("dtype", "layout", "needs_grad", "storage", "tokens", "width")
+
+    def __init__(
+        self, tokens: int, width: int, dtype: str, storage: Storage, *, needs_grad: bool = False, layout: str = TOKENS_FIRST
+    ) -> None:
+        self.tokens = tokens
+        self.width = width
+        self.dtype = dtype
+        self.storage = storage
+        self.needs_grad = needs_grad
+        self.layout = layout
+
+    @property
+    def elements(self) -> int:
+        return self.tokens * self.width
+
+
+class Tape(ABC):
+    """Operations on values. The abstract ones are a framework's; the others are put together as the reference does it."""
+
+    batch: int
+    length: int
+    """Tokens of one sequence of the stream."""
+    source: Value | None
+    """What cross attention reads, where there is an encoder."""
+
+    @abstractmethod
+    def enter(self, block: Block, at: Place) -> None:
+        """Names that follow are those of this block's parameters."""
+
+    @abstractmethod
+    def weight(self, name: str) -> Value:
+        """A parameter as a value."""
+
+    @abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether the block has such a parameter."""
+
+    @abstractmethod
+    def linear(self, name: str, x: Value) -> Value:
+        """x Wᵀ + b of the layer `name`, with whatever adapter stands on it."""
+
+    @abstractmethod
+    def product(self, x: Value, weight: Value, width: int) -> Value:
+        """x Wᵀ with a bare parameter, or one derived from it."""
+
+    @abstractmethod
+    def lookup(self, name: str, index: str = "given") -> Value:
+        """Rows of a table for each token. `index`: `given` by the caller, `made` on the way, one row of them for the whole
+        batch (`shared`), or `kept` by the model."""
+
+    @abstractmethod
+    def grouped(self, name: str, x: Value, width: int) -> Value:
+        """Each row of x times the matrix of its own expert."""
+
+    @abstractmethod
+    def cast(self, x: Value, dtype: str) -> Value:
+        """The value in another format; itself where it has that format."""
+
+    @abstractmethod
+    def add(self, x: Value, y: Value) -> Value: ...
+
+    @abstractmethod
+    def multiply(self, x: Value, y: Value) -> Value: ...
+
+    @abstractmethod
+    def divide(self, x: Value, y: Value) -> Value: ...
+
+    @abstractmethod
+    def scale(self, x: Value) -> Value:
+        """x times, or plus, a constant: a new tensor for which nothing is kept."""
+
+    @abstractmethod
+    def unary(self, function: str, x: Value) -> Value:
+        """An elementwise function of the framework: `silu`, `gelu`, `relu`, `tanh`, `sigmoid`, `exp`, `power`, `rsqrt`, ..."""
+
+    @abstractmethod
+    def mean(self, x: Value, width: int = 1) -> Value:
+        """A statistic of each row (`mean`, `sum`), or of each of `width` parts of a row."""
+
+    @abstractmethod
+    def softmax(self, x: Value, dtype: str | None = None) -> Value: ...
+
+    @abstractmethod
+    def dropout(self, x: Value, rate: float) -> Value: ...
+
+    @abstractmethod
+    def slice(self, x: Value, width: int) -> Value:
+        """A view of part of each row."""
+
+    @abstractmethod
+    def join(self, *parts: Value) -> Value:
+        """The parts of each row one after another, in new memory."""
+
+    @abstractmethod
+    def copy(self, x: Value, width: int | None = None) -> Value:
+        """The same, or repeated to `width`, in new memory that lies token by token."""
+
+    @abstractmethod
+    def matmul(self, x: Value, y: Value, width: int) -> Value:
+        """A batched product of two activations."""
+
+    @abstractmethod
+    def constant(self, tokens: int, width: int, dtype: str, name: str) -> Value:
+        """A tensor without a gradient that the whole model shares (rotary tables, masks): made once, kept once."""
+
+    @abstractmethod
+    def layer_norm(self, x: Value, name: str = "", parts: int = 1) -> Value:
+        """The framework's own layer norm with a `weight` and a `bias`, of each of `parts` parts of a row."""
+
+    @abstractmethod
+    def fused_rms_norm(self, x: Value, name: str = "weight", parts: int = 1) -> Value:
+        """The framework's own RMS norm."""
+
+    @abstractmethod
+    def attention(
+        self,
+        query: Value,
+        key: Value,
+        value: Value,
+        *,
+        heads: int,
+        kv_heads: int,
+        causal: bool,
+        window: int | None = None,
+        softcap: bool = False,
+        dropout: float = 0.0,
+        relative: bool = False,
+        sinks: Value | None = None,
+        upcast: bool = True,
+    ) -> Value:
+        """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection."""
+
+    @abstractmethod
+    def route(self, x: Value, scores: Value, visited: int) -> tuple[Value, Value]:
+        """Rows of x sorted by expert, `visited` times each, and the weight of each such row."""
+
+    @abstractmethod
+    def gather(self, rows: Value, weights: Value, visited: int) -> Value:
+        """The weighted rows added up for each token again."""
+
+    @abstractmethod
+    def top(self, scores: Value, visited: int) -> Value:
+        """The largest scores of each row, as shares of their sum."""
+
+    def feed_forward(self, x: Value, activation: str, *, gated: bool, fused: bool = False, prefix: str = "") -> Value:
+        """What enters a feed-forward network's last projection."""
+        if not gated:
+            return self.activation(activation, self.linear(f"{prefix}up_proj", x))
+        if fused:
+            both = self.linear(f"{prefix}gate_up_proj", x)
+            gate, up = self.slice(both, both.width // 2), self.slice(both, both.width // 2)
+            return self.multiply(up, self.activation(activation, gate))
+        gate = self.activation(activation, self.linear(f"{prefix}gate_proj", x))
+        return self.multiply(gate, self.linear(f"{prefix}up_proj", x))
+
+    def written_layer_norm(self, x: Value) -> Value:
+        """A layer norm written out: centred, squared, averaged, in fp32 (Cohere)."""
+        wide = self.cast(x, FP32)
+        centred = self.subtract(wide, self.mean(wide))
+        statistic = self.unary("rsqrt", self.scale(self.mean(self.unary("power", centred))))
+        normal = self.multiply(centred, statistic)
+        return self.cast(self.multiply(self.cast(self.weight("weight"), FP32), normal), x.dtype)
+
+    def subtract(self, x: Value, y: Value) -> Value:
+        return self.add(x, y)
+
+    def activation(self, name: str, x: Value) -> Value:
+        """An activation function as `ACT2FN` of transformers has it: the framework's own, or written out in Python."""
+        if name in ("gelu_new", "gelu_fast", "gelu_python_tanh"):
+            return self._gelu_written_out(x)
+        if name in ("quick_gelu", "gelu_quick"):
+            return self.multiply(x, self.unary("sigmoid", self.scale(x)))
+        if name in ("relu2", "relu_squared"):
+            return self.unary("power", self.unary("relu", x))
+        if name in ("linear", "none", "identity"):
+            return x
+        return self.unary(KERNELS.get(name, name), x)
+
+    def _gelu_written_out(self, x: Value) -> Value:
+        """0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), operation by operation (`NewGELUActivation`)."""
+        half = self.scale(x)
+        inner = self.scale(self.add(x, self.scale(self.unary("power", x))))
+        return self.multiply(half, self.scale(self.unary("tanh", inner)))
+
+    def rms_norm(self, x: Value, style: str = "cast", name: str = "weight", parts: int = 1, gain: bool = True) -> Value:
+        """RMS norm as the references write it: `cast` (Llama: normalised in fp32, cast back, then the gain), `promote` (T5: the
+        input times an fp32 statistic), `unit` (Gemma: gain 1 + w in fp32), `late` (OLMo 2: the gain in fp32, then cast back)."""
+        if style == "fused":
+            return self.fused_rms_norm(x, name, parts)
+        wide = self.cast(x, FP32)
+        statistic = self.unary("rsqrt", self.scale(self.mean(self.unary("power", wide), parts)))
+        if style == "promote":
+            normal = self.multiply(x, statistic)
+            weight = self.weight(name)
+            return self.multiply(weight, self.cast(normal, weight.dtype) if weight.dtype != FP32 else normal)
+        normal = self.multiply(wide, statistic)
+        if not gain:
+            return self.cast(normal, x.dtype)
+        if style == "unit":
+            return self.cast(self.multiply(normal, self.scale(self.cast(self.weight(name), FP32))), x.dtype)
+        if style == "late":
+            return self.cast(self.multiply(self.weight(name), normal), x.dtype)
+        return self.multiply(self.weight(name), self.cast(normal, x.dtype))
+
+    def rotate(self, x: Value, heads: int, head_dim: int, dims: int) -> Value:
+        """Rotary positions on the first `dims` of each head's dims (Su et al. 2021), the two halves of them paired."""
+        table = ("cosine", "sine")
+        cosine, sine = (self.constant(self.length, dims, self.stream_dtype, f"rotary {name} {dims}") for name in table)
+        turned, rest = (x, None) if dims >= head_dim else (self.slice(x, heads * dims), self.slice(x, heads * (head_dim - dims)))
+        half = heads * dims // 2
+        other = self.join(self.scale(self.slice(turned, half)), self.slice(turned, half))
+        done = self.add(self.multiply(turned, cosine), self.multiply(other, sine))
+        return done if rest is None else self.join(done, rest)
+
+    @property
+    @abstractmethod
+    def stream_dtype(self) -> str:
+        """The format of what the model's first layer reads."""
+
+
+KERNELS = {"swish": "silu", "gelu_pytorch_tanh": "gelu", "gelu_python": "gelu", "gelu_accurate": "gelu", "leaky_relu": "relu"}
+"""Activation functions that are one kernel under another name."""
