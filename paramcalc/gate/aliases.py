@@ -156,6 +156,8 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("EncoderModel", "encoder"),
     ("ForCTC", "ctc"),
     ("ForAudioClassification", "audio_classification"),
+    ("ForAudioFrameClassification", "audio_frame"),
+    ("ForXVector", "xvector"),
     ("TextModel", "base"),
     ("VisionModel", "base"),
     ("Model", "base"),

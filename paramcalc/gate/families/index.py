@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
     "t5": "longt5 mt5 t5 umt5",
     "speech": "speech_to_text whisper",
     "opt": "biogpt opt xglm",
@@ -26,6 +27,7 @@ MODULES: dict[str, str] = {
     " ministral3 mistral smollm3",
     "hybrid": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "zamba": "zamba zamba2",
+    "linear": "bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
@@ -34,6 +36,7 @@ MODULES: dict[str, str] = {
     "clip": "clip clip_text_model clip_vision_model metaclip_2 metaclip_2_text_model metaclip_2_vision_model siglip"
     " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
+    "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
 }  # fmt: skip
 """Module to the model types it holds."""
 
