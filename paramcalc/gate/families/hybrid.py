@@ -251,10 +251,7 @@ def nemotron_h(c: Config) -> Tree:
         return {"norm_1": rms("norm"), **parts, "flow": [f"norm_1 {' '.join(parts)} +"]}
 
     stack = layered("layers.{}", [nemotron_layers(c)], build)
-    parts = decoder_parts(c, stack, rms("norm_f"), embed="embeddings")
-    if "head" in parts:
-        parts["head"].pop("tied", None)
-    return document(c, parts)
+    return document(c, decoder_parts(c, stack, rms("norm_f"), embed="embeddings", tie=None))
 
 
 FAMILIES: dict[str, Any] = {

@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "bert_kin": "bert-generation big_bird electra rembert roc_bert roformer xmod",
     "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
     "t5": "longt5 mt5 t5 umt5",
     "speech": "speech_to_text whisper",
@@ -23,6 +24,7 @@ MODULES: dict[str, str] = {
     "experts": "afmoe dots1 exaone_moe flex_olmo flint glm4_moe gpt_oss hy_v3 kolibri1 mellum minimax_m2 mixtral olmoe qwen2_moe "
     "qwen3_moe solar_open",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
+    "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 youtu",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm emu3 ernie4_5 granite helium internlm3 iquestcoder llama ministral"
     " ministral3 mistral smollm3",
     "hybrid": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",

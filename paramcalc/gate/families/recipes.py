@@ -146,8 +146,11 @@ def dropped(c: Config, key: str) -> Tree:
 
 
 def under(prefix: str, parts: Tree) -> Tree:
-    """Parts with their reference names put under a prefix."""
-    return {name: part | {"path": prefix + part["path"]} if "path" in part else part for name, part in parts.items()}
+    """Parts with their reference names put under a prefix; one whose name starts with `/` stands at the root."""
+    return {
+        name: part | {"path": prefix + part["path"]} if "path" in part and not part["path"].startswith("/") else part
+        for name, part in parts.items()
+    }
 
 
 def document(c: Config, parts: Tree, *, width: int | None = None, **fields: Any) -> Tree:
@@ -169,27 +172,33 @@ def decoder_parts(
     base: str = "model",
     embed: str = "embed_tokens",
     extra: Tree | None = None,
+    last: Tree | None = None,
     head: str = "lm_head",
     head_bias: bool = False,
-    tie: bool = False,
+    tie: bool | None = False,
     qa_base: str | None = None,
 ) -> Tree:
-    """A decoder: token table, what else is added to it (`extra`), layers, final norm, and the head its task asks for.
+    """A decoder: token table, what else is added to it (`extra`), layers, what follows them (`last`), final norm, and the
+    head its task asks for.
 
     Paths are those below the base model; with a head they gain the prefix `base` (`qa_base` with a question answering
-    one, where that differs).
+    one, where that differs). `tie` is what the class defaults to, None where the reference ties nothing, whatever is said.
     """
     task = c.task("causal_lm")
     if task == "question_answering" and qa_base:
         base = qa_base
     prefix = "" if task == "base" else f"{base}."
     vocabulary = c.size("vocab_size")
-    parts: Tree = {"embedding": {"vocabulary": vocabulary, "path": embed}, **(extra or {}), "layers": layers}
+    parts: Tree = {"embedding": {"vocabulary": vocabulary, "path": embed}, **(extra or {}), "layers": layers, **(last or {})}
     if norm:
         parts["norm"] = norm
     parts = {name: part | {"path": prefix + part["path"]} for name, part in parts.items()}
     return parts | task_head(
-        c, task, head=tree(kind="head", path=head, outputs=vocabulary, bias=head_bias or None, tied=tied(c, "embedding", tie))
+        c,
+        task,
+        head=tree(
+            kind="head", path=head, outputs=vocabulary, bias=head_bias or None, tied=None if tie is None else tied(c, "embedding", tie)
+        ),
     )
 
 

@@ -111,11 +111,9 @@ def xlstm(c: Config) -> Tree:
         "flow": ["norm_1 mlstm +", "norm_2 feed_forward +"],
     }
     layers = one_kind(c, "blocks.{}", layer, "num_hidden_layers" if c.value("num_blocks") is None else "num_blocks")
-    parts = decoder_parts(c, layers, rms("out_norm"), base="backbone", embed="embeddings")
+    parts = decoder_parts(c, layers, rms("out_norm"), base="backbone", embed="embeddings", tie=None)
     if (table := c.optional("embedding_dim")) and table != width:
         parts["embedding"]["size"] = table
-    if "head" in parts:
-        parts["head"].pop("tied", None)
     c.ignore("num_hidden_layers", "tie_word_embeddings")
     return document(c, parts)
 
