@@ -64,14 +64,30 @@ def find(model: str) -> tuple[Path, str]:
             return path, model
     except (OSError, ValueError) as error:
         raise SourceError(f"cannot be read: {error}"[:160], place=model[:80]) from error
-    bundled = bundled_folder() / (model if model.endswith((".yaml", ".yml")) else f"{model}.yaml")
-    if os.sep not in model and bundled.is_file():
+    bundled = _bundled(model)
+    if bundled is not None:
         return bundled, bundled.name
     raise SourceError(
         "no such file, and no bundled architecture of that name",
         place=model[:120],
         hint=did_you_mean(model, bundled_names()) or "`paramcalc models` lists them",
     )
+
+
+def _bundled(model: str) -> Path | None:
+    """The bundled architecture of a name, which may leave out or add punctuation: `llama3-8b` is `llama-3-8b`."""
+    if "/" in model or os.sep in model:
+        return None
+    name = model.removesuffix(".yaml").removesuffix(".yml")
+    path = bundled_folder() / f"{name}.yaml"
+    if path.is_file():
+        return path
+    alike = [other for other in bundled_names() if _letters(other) == _letters(name)]
+    return bundled_folder() / f"{alike[0]}.yaml" if len(alike) == 1 else None
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def bundled_folder() -> Path:

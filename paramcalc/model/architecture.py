@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paramcalc.model.parts import Block, Count, Group, Place
 from paramcalc.words.sizes import Size
+
+
+Reports = Annotated[int, Field(ge=1, le=10**18)]
+"""A size that somebody reported."""
 
 
 class Reported(BaseModel):
@@ -16,14 +20,21 @@ class Reported(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    low: Count
-    high: Count
-    active_low: Count | None = None
-    active_high: Count | None = None
+    low: Reports
+    high: Reports | None
+    """None where what is reported is only a lower bound ("over 10T")."""
+    active_low: Reports | None = None
+    active_high: Reports | None = None
     by: str
     """Who reported it, and where."""
     confidence: str
     """How sure that is, in words."""
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.high is not None and self.high < self.low:
+            raise ValueError(f"high ({self.high:,}) is below low ({self.low:,})")
+        return self
 
 
 class Origin(NamedTuple):
