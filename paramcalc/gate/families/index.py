@@ -29,6 +29,7 @@ MODULES: dict[str, str] = {
     " ministral3 mistral smollm3",
     "hybrid": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "zamba": "zamba zamba2",
+    "lfm": "lfm2 lfm2_moe lfm3",
     "linear": "bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
