@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.llama import LLAMA, OLMO2, UNBIASED, attention, decoder, layer, text_of
-from paramcalc.gate.families.mixtures import FIRST_DENSE, OF_ITS_SIZE, ONE_SHARED, PLAIN, PLAINLY, SPARSE, mixture, stepped
+from paramcalc.gate.families.llama import LLAMA, OLMO2, PLAIN, UNBIASED, attention, decoder, layer, text_of
+from paramcalc.gate.families.mixtures import FIRST_DENSE, OF_ITS_SIZE, ONE_SHARED, PLAINLY, SPARSE, mixture, stepped
 from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layered, per_layer, rate, rms, tree
 
 MIXERS = {"linear_attention": "linear", "full_attention": "global"}
