@@ -74,6 +74,8 @@ class CacheRow(NamedTuple):
     """`token` of the context, `source` token of the encoder's input, or `sequence`: a state of fixed size."""
     window: int | None = None
     """Tokens that are ever looked at again; None for all."""
+    every: int = 1
+    """Tokens that one entry stands for, where they are compressed (DeepSeek-V4)."""
     dtype: str = "cache"
     """`cache` (the cache's format), `compute` (the model's), or a format the reference fixes (`fp32`)."""
     expanded: tuple[int, ...] | None = None

@@ -114,7 +114,7 @@ def decoder(
     sees: Callable[[Config], list[str]] = windows,
     experts: Callable[[Config], Tree] | None = None,
     feeds: Callable[[Config], list[str]] | None = None,
-    layout: Layout = LLAMA,
+    layout: Layout | Callable[[str], Layout] = LLAMA,
     norm: Callable[[str], Tree] = rms,
     final: str = "norm",
     beside: Callable[[Config, str, str], Tree] | None = None,
@@ -124,15 +124,16 @@ def decoder(
     """Llama (Touvron et al. 2023) and those that differ from it by their blocks, norms, windows or names.
 
     `attend` makes a layer's attention from what it sees (`sees`); `feeds` says which layers are `sparse`, with `experts`
-    for `feed` (all of them if left out); `beside` makes parts that stand beside them; `act` is the activation's reference
-    name; `options` go to `decoder_parts`.
+    for `feed` (all of them if left out); a `layout` may depend on that; `beside` makes parts that stand beside them; `act`
+    is the activation's reference name; `options` go to `decoder_parts`.
     """
     seen = sees(c)
 
     def build(sight: str, network: str) -> Tree:
         block = experts(c) if experts and network == "sparse" else feed(c)
         slopes = learned_activation(str(block.get("activation")), f"{block['path']}.{act}")
-        return layer(layout, norm, attend(c, sight), block, **slopes, **(beside(c, sight, network) if beside else {}))
+        norms = layout if isinstance(layout, Layout) else layout(network)
+        return layer(norms, norm, attend(c, sight), block, **slopes, **(beside(c, sight, network) if beside else {}))
 
     layers = layered("layers.{}", [seen, feeds(c) if feeds else ["sparse"] * len(seen)], build)
     return document(c, decoder_parts(c, layers, norm(final), **options))

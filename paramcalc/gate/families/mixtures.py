@@ -30,7 +30,8 @@ def mixture(
 ) -> Tree:
     """Routed experts of `size`, and `shared` of them (a key, or a number) of `shared_size` each in one network.
 
-    `router` and `shared_name` are the reference's names.
+    `router` and `shared_name` are the reference's names. A config that says nothing of how many are visited leaves that
+    open; a spec has to say it.
     """
     activation = c.text("hidden_act", "silu")
     if learned_activation(activation, path):
@@ -39,17 +40,17 @@ def mixture(
     beside = None
     if number and (each := c.optional(shared_size or size, least=0)):
         beside = tree(size=number * each, activation=activation, **(shared_fields or {}))
+    if isinstance(visited, str):
+        seen = c.size(visited) if c.spec else c.optional(visited)
+    else:
+        seen = visited
     names = {name: its for name, its in (("router", router), ("shared_expert", shared_name)) if name == "router" or beside}
-    return tree(
-        kind="experts",
-        path=path,
-        count=c.size("num_experts"),
-        visited=visited if isinstance(visited, int) else c.size(visited),
-        expert=tree(size=c.size(size), bias=bias or None, activation=activation),
-        shared=beside,
-        router=router_fields,
-        names=names | fields.pop("names", {}),
-    ) | tree(**fields)
+    return (
+        {"kind": "experts", "path": path, "count": c.size("num_experts"), "visited": seen}
+        | tree(expert=tree(size=c.size(size), bias=bias or None, activation=activation), shared=beside, router=router_fields)
+        | {"names": names | fields.pop("names", {})}
+        | tree(**fields)
+    )
 
 
 def sparse_after(key: str | int, c: Config, words: str | None = None) -> list[str]:

@@ -57,6 +57,9 @@ class Experts(Block):
     expert: Expert
     inputs: Count | None = None
     """Width of the latent that routed experts read and write, where it is not the stream's (Nemotron 3)."""
+    idle: Count | None = None
+    """Experts that compute nothing (LongCat): the router scores them too, and so large is the reference's stack of gate
+    and up."""
     shared: Expert | None = None
     """Experts that every token visits, as one network of their joint size."""
     router: Router | None = Router()
@@ -76,9 +79,9 @@ class Experts(Block):
     def parameters(self, at: Place) -> Iterator[Row]:
         count: Size = self.sized.count
         if self.router:
-            yield from linear("router", count, at.width, bias=self.router.bias, component="router")
+            yield from linear("router", self._scored, at.width, bias=self.router.bias, component="router")
             if self.router.correction:
-                yield Row("router.e_score_correction_bias", (count,), BIAS, "", "router", "router", trainable=False)
+                yield Row("router.e_score_correction_bias", (self._scored,), BIAS, "", "router", "router", trainable=False)
         width = Size(self.inputs, "inputs") if self.inputs else at.width
         routed = self._stacked(count, width) if self.stacked else self._separate(count, width)
         yield from (row._replace(experts=(self.count, self.visited)) for row in routed)
@@ -86,6 +89,12 @@ class Experts(Block):
             yield from _network("shared_expert", self.shared, at.width, "shared_experts")
             if self.shared.gate:
                 yield from linear("shared_expert_gate", 1, at.width, component="shared_experts")
+
+    @property
+    def _scored(self) -> Size:
+        """Experts that the router tells apart."""
+        count: Size = self.sized.count
+        return count + Size(self.idle, "idle") if self.idle else count
 
     def _stacked(self, count: Size, width: Size) -> Iterator[Row]:
         size = Size(self.expert.size, "expert.size")
@@ -96,7 +105,8 @@ class Experts(Block):
         first, outputs = ("gate_up_proj", 2 * size) if self.expert.gated else ("up_proj", size)
         shapes = ((first, outputs, width, 0), ("down_proj", width, size, 1))
         for name, rows, columns, split in shapes:
-            shape = (count, columns, rows) if self.transposed else (count, rows, columns)
+            held = self._scored if name == first else count
+            shape = (held, columns, rows) if self.transposed else (held, rows, columns)
             axis = 1 + (1 - split if self.transposed else split)
             yield Row(f"experts.{name}", shape, WEIGHT, "stack", role=f"experts.{name}", split=axis)
             if self.expert.bias:

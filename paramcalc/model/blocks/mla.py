@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
 from paramcalc.words.sizes import Size
 
@@ -30,6 +30,17 @@ class MLA(Block):
     v_dim: Count
     bias: bool = False
     """Biases of the down-projections and of the output, as the references have them."""
+    gate_proj: Literal["full", "head"] | None = None
+    """A projection of its own for an output gate: of all dims of all heads, or of one number a head."""
+    q_gate: bool = False
+    """Whether queries and an output gate come from one matrix that reads two latents of queries side by side (A.X K2)."""
+    rope_norm: bool = False
+    """Whether the shared rotary key has a norm (dots 3)."""
+    sinks: bool = False
+    """One learned logit per head that takes attention away from all tokens."""
+    window: Count | None = None
+    """Tokens a query can look back."""
+    dropout: Share = 0.0
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized
@@ -37,15 +48,24 @@ class MLA(Block):
         if self.q_rank:
             yield from linear("q_a_proj", n.q_rank, at.width, bias=self.bias)
             yield from norm("q_a_layernorm", n.q_rank)
-            yield from linear("q_b_proj", n.heads * query_dim, n.q_rank, split=0)
+            if self.q_gate:
+                yield from linear("q_gate_proj", n.heads * (query_dim + n.v_dim), 2 * n.q_rank, split=0)
+            else:
+                yield from linear("q_b_proj", n.heads * query_dim, n.q_rank, split=0)
         else:
             yield from linear("q_proj", n.heads * query_dim, at.width, split=0)
         yield from linear("kv_a_proj_with_mqa", n.kv_rank + n.rope_dim, at.width, bias=self.bias)
         yield from norm("kv_a_layernorm", n.kv_rank)
         yield from linear("kv_b_proj", n.heads * (n.nope_dim + n.v_dim), n.kv_rank, split=0)
         yield from linear("o_proj", at.width, n.heads * n.v_dim, bias=self.bias, split=1)
+        if self.rope_norm:
+            yield from norm("k_rope_norm", n.rope_dim)
+        if self.gate_proj:
+            yield from linear("gate_proj", n.heads * n.v_dim if self.gate_proj == "full" else n.heads, at.width, split=0)
+        if self.sinks:
+            yield Row("sinks", (n.heads,), role="sinks", split=0)
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
-        yield CacheRow("latent", (n.kv_rank,), expanded=(n.heads, n.nope_dim + n.v_dim))
-        yield CacheRow("rope_key", (n.rope_dim,), expanded=(n.heads, n.rope_dim))
+        yield CacheRow("latent", (n.kv_rank,), window=self.window, expanded=(n.heads, n.nope_dim + n.v_dim))
+        yield CacheRow("rope_key", (n.rope_dim,), window=self.window, expanded=(n.heads, n.rope_dim))
