@@ -62,7 +62,7 @@ def _group() -> dict[str, Any]:
 def _simple() -> dict[str, Any]:
     keys = {name for canonical, names in ALIASES.items() for name in (canonical, *names) if canonical not in _NO_SIZES}
     flags = {name: _NO_SIZES[canonical] for canonical, names in ALIASES.items() if canonical in _NO_SIZES for name in (canonical, *names)}
-    properties: dict[str, Any] = {name: {"type": "string"} for name in _WORDS}
+    properties: dict[str, Any] = {name: {"type": "string"} for name in sorted(_WORDS)}
     properties |= dict.fromkeys(sorted(keys), _SIZE) | flags
     properties["family"] = {"enum": sorted(HOMES), "description": "Whose defaults to take; gpt2 if left out."}
     return {

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from paramcalc.model.parts import Block, Count, Group, Place
 from paramcalc.words.sizes import Size
 
-
 Reports = Annotated[int, Field(ge=1, le=10**18)]
 """A size that somebody reported."""
 
