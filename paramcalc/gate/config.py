@@ -163,9 +163,10 @@ class Config:
                 return []
         return values
 
-    def part(self, key: str, model_type: str | None = None) -> Config:
+    def part(self, key: str, model_type: str | None = None, *, flat: bool = False) -> Config:
         """A sub-config, by its own `model_type` (unless the class here is fixed), else the one it is known to have here,
-        else the given one. What the class around it sets for it holds only where the input says nothing of it at all."""
+        else the given one. What the class around it sets for it holds only where the input says nothing of it at all.
+        `flat`: where it is absent, its keys may stand in the config around it."""
         if key in self.children:
             return self.children[key]
         value = self.given.get(key)
@@ -180,8 +181,19 @@ class Config:
         known = self.defaults.parts.get(key)
         kind = known if known and key in self.defaults.fixed else own or model_type or known or ""
         shared = over if isinstance(over, Mapping) and value is None else None
-        self.children[key] = Config(inner, kind, spec=self.spec, place=f"{self.place}{key}.", over=shared, root=self.root)
+        place = f"{self.place}{key}."
+        if flat and value is None:
+            inner, place = self._flat(kind), self.place
+        self.children[key] = Config(inner, kind, spec=self.spec, place=place, over=shared, root=self.root)
         return self.children[key]
+
+    def _flat(self, kind: str) -> dict[str, Any]:
+        """The keys of this config that belong to a part of it: those that the part's class declares and this one does not."""
+        theirs = defaults_of(kind)
+        names = set(theirs.values) | set(theirs.aliases) | set(theirs.aliases.values())
+        inner = {name: value for name, value in self.given.items() if name in names and name not in self.defaults.values}
+        self.used.update(inner)
+        return inner
 
     def holds(self, key: str) -> bool:
         """Whether there is a sub-config under this key: given, or made by the class where the input says nothing of it."""

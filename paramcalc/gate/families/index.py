@@ -31,6 +31,7 @@ MODULES: dict[str, str] = {
     "zamba": "zamba zamba2",
     "lfm": "lfm2 lfm2_moe lfm3",
     "linear": "bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next",
+    "qwen4": "qwen4_exp qwen4_exp_text",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
@@ -40,6 +41,8 @@ MODULES: dict[str, str] = {
     " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
+    "composite": "aya_vision cohere2_vision gemma3 got_ocr2 idefics3 internvl llava llava_next llava_next_video"
+    " llava_onevision mistral3 paligemma smolvlm video_llava vipllava",
 }  # fmt: skip
 """Module to the model types it holds."""
 
