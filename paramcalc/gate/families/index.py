@@ -25,6 +25,8 @@ MODULES: dict[str, str] = {
     "qwen3_moe solar_open",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
     "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 youtu",
+    "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
+    "singular": "doge modernbert-decoder",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm emu3 ernie4_5 granite helium internlm3 iquestcoder llama ministral"
     " ministral3 mistral smollm3",
     "hybrid": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
+from paramcalc.gate.families.latent import latent
 from paramcalc.gate.families.llama import LLAMA, OLMO2, PLAIN, UNBIASED, attention, decoder, layer, text_of
 from paramcalc.gate.families.mixtures import FIRST_DENSE, OF_ITS_SIZE, ONE_SHARED, PLAINLY, SPARSE, mixture, stepped
 from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layered, per_layer, rate, rms, tree
@@ -50,7 +51,7 @@ def some_sparse(c: Config) -> list[str]:
 
 
 QWEN = partial(PLAINLY, sees=mixers, qa_base="transformer")
-QWEN_EXPERTS = partial(mixture, **ONE_SHARED, shared_name="shared_expert", shared_fields={"gate": True})
+QWEN_EXPERTS: Callable[[Config], Tree] = partial(mixture, **ONE_SHARED, shared_name="shared_expert", shared_fields={"gate": True})
 QWEN3_NEXT = partial(QWEN, attend=partial(qwen_mixer, fused="qkvz", names=NEXT), experts=QWEN_EXPERTS, feeds=some_sparse)
 QWEN3_5 = partial(QWEN, attend=partial(qwen_mixer, fused="qkv", names=SPLIT))
 QWEN3_5_MOE = partial(QWEN3_5, experts=QWEN_EXPERTS)
@@ -106,21 +107,6 @@ def minimax_mixers(c: Config) -> list[str]:
     return per_layer(c, "layer_types", MIXERS, lambda index: "linear" if index % 2 else "global")
 
 
-def latent_attention(c: Config, **fields: object) -> Tree:
-    """DeepSeek's multi-head latent attention."""
-    return tree(
-        kind="mla",
-        path="self_attn",
-        heads=c.size("num_attention_heads"),
-        q_rank=c.optional("q_lora_rank"),
-        kv_rank=c.size("kv_lora_rank"),
-        nope_dim=c.size("qk_nope_head_dim"),
-        rope_dim=c.size("qk_rope_head_dim"),
-        v_dim=c.size("v_head_dim"),
-        bias=c.flag("attention_bias") or None,
-    ) | tree(**fields)
-
-
 def delta_attention(heads: int, head_dim: int, kernel: int, **fields: object) -> Tree:
     """Kimi's delta attention; the reference keeps the decay in a module of its own."""
     inside = ("dt_bias", "A_log", "f_proj", "f_a_proj", "f_b_proj")
@@ -131,7 +117,7 @@ def delta_attention(heads: int, head_dim: int, kernel: int, **fields: object) ->
 def experts_beside_one(c: Config) -> Tree:
     """Experts with shared ones; where more are visited than there are, what is active is not known."""
     made = mixture(c, shared="n_shared_experts")
-    if made["visited"] > made["count"]:
+    if made["visited"] and made["visited"] > made["count"]:
         c.warn(f"a token visits {made['visited']} of {made['count']} experts: active parameters are not known")
         made["visited"] = None
     return made
@@ -159,7 +145,7 @@ def kimi_linear(c: Config) -> Tree:
 
     def mixer(c: Config, word: str) -> Tree:
         if word == "global":
-            return latent_attention(c)
+            return latent(c)
         return delta_attention(heads, head_dim, kernel, gate_rank=head_dim, decay_axes=4)
 
     def feeds(c: Config) -> list[str]:
@@ -181,7 +167,7 @@ def bailing_mixer(c: Config, word: str) -> Tree:
             c.optional("linear_head_dim") or c.size("head_dim"),
             c.optional("linear_conv_kernel_dim") or c.size("short_conv_kernel_size"),
         )
-    return latent_attention(c, q_rank=None)
+    return {key: value for key, value in latent(c).items() if key != "q_rank"}
 
 
 def bailing_hybrid(c: Config) -> Tree:

@@ -24,6 +24,8 @@ class Indexer(Block):
     head_dim: Count
     q_inputs: Count | None = None
     """Width of the latent that queries are made from; the stream's if left out."""
+    fused: bool = False
+    """Whether queries and keys are one matrix [(heads + 1)·head_dim, width] (Qwen4-Exp)."""
     keys: bool = True
     """Whether it makes its keys itself (DeepSeek-V4's come from a compressor)."""
     key_norm: Literal["layer", "rms"] = "layer"
@@ -35,11 +37,15 @@ class Indexer(Block):
     def parameters(self, at: Place) -> Iterator[Row]:
         heads, head_dim = self.sized.heads, self.sized.head_dim
         inputs = Size(self.q_inputs, "q_inputs") if self.q_inputs else at.width
-        yield from linear("q_proj", heads * head_dim, inputs, split=0)
+        if self.fused:
+            yield from linear("qk_proj", (heads + 1) * head_dim, inputs)
+        else:
+            yield from linear("q_proj", heads * head_dim, inputs, split=0)
         if self.query_norm:
             yield from norm("q_norm", head_dim)
         if self.keys:
-            yield from linear("k_proj", head_dim, at.width)
+            if not self.fused:
+                yield from linear("k_proj", head_dim, at.width)
             yield from norm("k_norm", head_dim, bias=self.key_norm == "layer")
         if self.weights:
             yield from linear("weights_proj", heads, at.width, split=0)
