@@ -28,6 +28,8 @@ class MLA(Block):
     nope_dim: Count
     rope_dim: Count
     v_dim: Count
+    query_dim: Count | None = None
+    """Dims of one head's query, where the reference does not take nope_dim + rope_dim (LongCat)."""
     bias: bool = False
     """Biases of the down-projections and of the output, as the references have them."""
     gate_proj: Literal["full", "head"] | None = None
@@ -44,7 +46,7 @@ class MLA(Block):
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized
-        query_dim: Size = n.nope_dim + n.rope_dim
+        query_dim: Size = n.query_dim if self.query_dim else n.nope_dim + n.rope_dim
         if self.q_rank:
             yield from linear("q_a_proj", n.q_rank, at.width, bias=self.bias)
             yield from norm("q_a_layernorm", n.q_rank)

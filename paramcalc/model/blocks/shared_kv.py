@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
-
-from pydantic import model_validator
+from typing import ClassVar
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
@@ -17,7 +15,7 @@ class SharedKV(Block):
     one of `o_rank` for each of `groups` groups of heads (DeepSeek-V4).
 
     Weights: q_a [q_rank, width], q_b [heads·head_dim, q_rank], kv [head_dim, width], o_a [groups·o_rank,
-    heads·head_dim / groups], o_b [width, groups·o_rank], norms of the latent and of the key, one sink a head.
+    ⌊heads·head_dim / groups⌋], o_b [width, groups·o_rank], norms of the latent and of the key, one sink a head.
     Cache per token and layer: head_dim elements, of the last `window` tokens at most.
     """
 
@@ -31,12 +29,6 @@ class SharedKV(Block):
     window: Count | None = None
     """Tokens a query can look back."""
     dropout: Share = 0.0
-
-    @model_validator(mode="after")
-    def _groups_divide(self) -> Self:
-        if self.heads * self.head_dim % self.groups:
-            raise ValueError(f"groups ({self.groups}) does not divide heads × head_dim ({self.heads * self.head_dim})")
-        return self
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized
