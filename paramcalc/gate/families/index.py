@@ -34,17 +34,20 @@ MODULES: dict[str, str] = {
     "lfm": "lfm2 lfm2_moe lfm3",
     "linear": "bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next",
     "qwen4": "qwen4_exp qwen4_exp_text",
+    "qwen_vision": "qwen3_5_moe_vision qwen3_5_vision qwen4_exp_vision",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
-    "sparse": "aria_text beam cohere2_moe ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe laguna llama4_text "
-    "mimo_v2_flash phimoe",
+    "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
+    "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
     "clip": "clip clip_text_model clip_vision_model metaclip_2 metaclip_2_text_model metaclip_2_vision_model siglip"
     " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
     "composite": "aya_vision cohere2_vision gemma3 got_ocr2 idefics3 internvl llava llava_next llava_next_video"
     " llava_onevision mistral3 paligemma smolvlm video_llava vipllava",
+    "visual": "ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision glm_ocr_vision qwen2_5_vl_vision"
+    " qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
 }  # fmt: skip
 """Module to the model types it holds."""
 

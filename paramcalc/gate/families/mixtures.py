@@ -40,10 +40,7 @@ def mixture(
     beside = None
     if number and (each := c.optional(shared_size or size, least=0)):
         beside = tree(size=number * each, activation=activation, **(shared_fields or {}))
-    if isinstance(visited, str):
-        seen = c.size(visited) if c.spec else c.optional(visited)
-    else:
-        seen = visited
+    seen = (c.size(visited) if c.spec else c.optional(visited)) if isinstance(visited, str) else visited
     names = {name: its for name, its in (("router", router), ("shared_expert", shared_name)) if name == "router" or beside}
     return (
         {"kind": "experts", "path": path, "count": c.size("num_experts"), "visited": seen}

@@ -8,9 +8,23 @@ from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.decoders import NAMED
-from paramcalc.gate.families.llama import COHERE, GEMMA, LLAMA, Layout, attention, begins, decoder, everywhere, feed_forward
-from paramcalc.gate.families.mixtures import OF_ITS_SIZE, ONE_SHARED, PLAINLY, QWEN3, mixture, sparse_after
-from paramcalc.gate.families.recipes import WINDOWS, Tree, depth, layer_norm, per_layer, rms, tree, windows
+from paramcalc.gate.families.llama import COHERE, GEMMA, LLAMA, Layout, attention, begins, decoder, everywhere, feed_forward, layer
+from paramcalc.gate.families.mixtures import OF_ITS_SIZE, ONE_SHARED, PLAINLY, QWEN3, SPARSE, mixture, sparse_after
+from paramcalc.gate.families.recipes import (
+    PRE_NORM,
+    WINDOWS,
+    Tree,
+    decoder_parts,
+    depth,
+    document,
+    heads,
+    layer_norm,
+    per_layer,
+    rms,
+    stack,
+    tree,
+    windows,
+)
 
 
 def ernie4_5_moe(c: Config) -> Tree:
@@ -161,6 +175,122 @@ def cohere2_moe(c: Config) -> Tree:
     )
 
 
+def dbrx(c: Config) -> Tree:
+    """DBRX: fused queries, keys and values; experts' weights in flat matrices; layer norms without biases."""
+    network, attends = c.part("ffn_config"), c.part("attn_config")
+    if c.flag("tie_word_embeddings"):
+        c.fail("tie_word_embeddings", "expected false: DBRX ties nothing")
+    shaped = heads(c, own_dim=False)
+    kv_heads = attends.size("kv_n_heads", 1)
+    if shaped["heads"] % kv_heads:
+        c.fail("attn_config.kv_n_heads", f"({kv_heads}) does not divide n_heads ({shaped['heads']})")
+    attend = shaped | tree(
+        kind="attention",
+        path="norm_attn_norm.attn",
+        kv_heads=kv_heads,
+        fused="qkv",
+        rotary=True,
+        dropout=attends.number("attn_pdrop") or None,
+        names={"qkv_proj": "Wqkv", "o_proj": "out_proj"},
+    )
+    activation = network.part("ffn_act_fn").text("name", "silu")
+    feed = {
+        "kind": "experts",
+        "path": "ffn",
+        "count": network.size("moe_num_experts"),
+        "visited": network.size("moe_top_k"),
+        "expert": {"size": network.size("ffn_hidden_size"), "activation": activation},
+        "flat": True,
+        "names": {
+            "router": "router.layer",
+            "experts.gate_proj": "experts.mlp.w1",
+            "experts.up_proj": "experts.mlp.v1",
+            "experts.down_proj": "experts.mlp.w2",
+        },
+    }
+    centred = partial(layer_norm, bias=False)
+    made = layer(Layout(("norm_attn_norm.norm_1", "norm_attn_norm.norm_2"), PRE_NORM), centred, attend, feed)
+    layers = stack("blocks.{}", {"layer": made}, f"{c.size('num_hidden_layers')} layer")
+    return document(c, decoder_parts(c, layers, centred("norm_f"), base="transformer", embed="wte"))
+
+
+def jetmoe(c: Config) -> Tree:
+    """JetMoE (Shen et al. 2024): queries and output of attention are made by experts, each of all key heads' dims."""
+    kv_heads, visited, width = c.size("num_key_value_heads"), c.size("num_experts_per_tok"), c.size("hidden_size")
+    head_dim, count = c.size("head_dim"), c.size("num_experts")
+    attend = tree(
+        kind="attention",
+        path="self_attention",
+        heads=kv_heads * visited,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        fused="kv",
+        queries=False,
+        output=False,
+        rotary=True,
+        dropout=c.number("attention_dropout") or None,
+    )
+
+    def experts(path: str, size: int, *, gated: bool) -> Tree:
+        first = "gate_up_proj" if gated else "up_proj"
+        names = {"router": "router.layer", f"experts.{first}": "input_linear.weight", "experts.down_proj": "output_linear.weight"}
+        expert = {"size": size, "gated": gated, "activation": c.text("hidden_act", "silu") if gated else "linear"}
+        return {"kind": "experts", "path": path, "count": count, "visited": visited, "expert": expert, "names": names}
+
+    def bias(path: str, component: str) -> Tree:
+        return tree(kind="tensor", type="bias", shape=[width], path=f"{path}.bias", component=component)
+
+    mixed = experts("self_attention.experts", kv_heads * head_dim, gated=False) | {"component": "attention"}
+    feed = experts("mlp", c.size("intermediate_size"), gated=True)
+    beside = {"queries": mixed, "queries_bias": bias("self_attention.experts", "attention"), "feed_forward_bias": bias("mlp", "experts")}
+    made = layer(Layout(LLAMA.norms, ["norm_1 queries attention +", PRE_NORM[1]]), rms, attend, feed, **beside)
+    layers = stack("layers.{}", {"layer": made}, f"{c.size('num_hidden_layers')} layer")
+    return document(c, decoder_parts(c, layers, rms("norm"), tie=True))
+
+
+M3_SIGHTS = {"minimax_m3_sparse": "indexed", "full_attention": "global"}
+
+
+def minimax_m3(c: Config) -> Tree:
+    """MiniMax M3: layers whose attention an indexer steers; dense and shared networks with gate and up in one matrix."""
+    legacy = c.part("sparse_attention_config")
+    frequent, every = legacy.sizes("sparse_attention_freq"), c.sizes("moe_layer_freq")
+
+    def attend(c: Config, _: str) -> Tree:
+        return attention(c, bias=False, qk_norm="head")
+
+    def beside(c: Config, sight: str, _: str) -> Tree:
+        if sight != "indexed":
+            return {}
+        return {
+            "indexer": tree(
+                kind="indexer",
+                path="self_attn.indexer",
+                heads=legacy.optional("sparse_num_index_heads") or c.size("index_n_heads"),
+                head_dim=legacy.optional("sparse_index_dim") or c.size("index_head_dim"),
+                key_norm="rms",
+                query_norm=True,
+                weights=False,
+            )
+        }
+
+    def sight(index: int) -> str:
+        return "indexed" if index < len(frequent) and frequent[index] else "global"
+
+    def network(index: int) -> str:
+        return "dense" if index < len(every) and not every[index] else "sparse"
+
+    return decoder(
+        c,
+        attend=attend,
+        feed=partial(feed_forward, bias=False, size=c.size("dense_intermediate_size"), fused=True),
+        experts=partial(OF_ITS_SIZE, shared=1, shared_size="shared_intermediate_size", shared_fields={"fused": True}),
+        sees=lambda c: per_layer(c, "layer_types", M3_SIGHTS, sight),
+        feeds=lambda c: per_layer(c, "mlp_layer_types", SPARSE, network),
+        beside=beside,
+    )
+
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "aria_text": lambda c: decoder(
         c,
@@ -182,11 +312,13 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
         beside=beam_gate,
     ),
     "cohere2_moe": cohere2_moe,
+    "dbrx": dbrx,
     "ernie4_5_moe": ernie4_5_moe,
     "granitemoe": granite,
     "granitemoe_swa": partial(granite, attend=partial(attention, sinks=True), sees=partial(begins, period=4)),
     "granitemoeshared": granite,
     "hunyuan_v1_moe": hunyuan,
+    "jetmoe": jetmoe,
     "laguna": partial(
         PLAINLY,
         attend=laguna_attention,
@@ -202,5 +334,6 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
         feeds=partial(sparse_after, 1, words="mlp_layer_types"),
         sees=lambda c: windows(c, lambda index: index != 0 and (index + 1) % 6 != 0),
     ),
+    "minimax_m3_vl_text": minimax_m3,
     "phimoe": phimoe,
 }
