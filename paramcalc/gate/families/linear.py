@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
+from paramcalc.gate.families.composite import image_text
 from paramcalc.gate.families.latent import latent
-from paramcalc.gate.families.llama import LLAMA, OLMO2, PLAIN, UNBIASED, attention, decoder, layer, text_of
+from paramcalc.gate.families.llama import LLAMA, OLMO2, PLAIN, UNBIASED, attention, decoder, layer
 from paramcalc.gate.families.mixtures import FIRST_DENSE, OF_ITS_SIZE, ONE_SHARED, PLAINLY, SPARSE, mixture, stepped
 from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layered, per_layer, rate, rms, tree
 
@@ -55,6 +56,7 @@ QWEN_EXPERTS: Callable[[Config], Tree] = partial(mixture, **ONE_SHARED, shared_n
 QWEN3_NEXT = partial(QWEN, attend=partial(qwen_mixer, fused="qkvz", names=NEXT), experts=QWEN_EXPERTS, feeds=some_sparse)
 QWEN3_5 = partial(QWEN, attend=partial(qwen_mixer, fused="qkv", names=SPLIT))
 QWEN3_5_MOE = partial(QWEN3_5, experts=QWEN_EXPERTS)
+QWEN_IMAGES = partial(image_text, bridge=None, vision=("visual",), narrows=True)
 
 
 def olmo_mixers(c: Config) -> list[str]:
@@ -192,8 +194,8 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "qwen3_next": QWEN3_NEXT,
     "qwen3_5_text": QWEN3_5,
     "qwen3_5_moe_text": QWEN3_5_MOE,
-    "qwen3_5": text_of(QWEN3_5, "qwen3_5_text"),
-    "qwen3_5_moe": text_of(QWEN3_5_MOE, "qwen3_5_moe_text"),
+    "qwen3_5": QWEN_IMAGES,
+    "qwen3_5_moe": QWEN_IMAGES,
     "olmo_hybrid": olmo_hybrid,
     "minimax": partial(decoder, attend=minimax_mixer, experts=OF_ITS_SIZE, sees=minimax_mixers),
     "kimi_linear": kimi_linear,

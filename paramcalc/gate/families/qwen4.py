@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.linear import QWEN_EXPERTS, SPLIT, delta_net
-from paramcalc.gate.families.llama import attention, text_of
+from paramcalc.gate.families.linear import QWEN_EXPERTS, QWEN_IMAGES, SPLIT, delta_net
+from paramcalc.gate.families.llama import attention
 from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layered, per_layer, rms, tree
 
 MIXERS = dict.fromkeys(("full_attention", "indexed_attention", "qwen_sparse_attention"), "global") | {"linear_attention": "linear"}
@@ -129,4 +129,4 @@ def qwen4_exp(c: Config) -> Tree:
     return document(c, decoder_parts(c, layered("layers.{}", [names], build), last))
 
 
-FAMILIES = {"qwen4_exp_text": qwen4_exp, "qwen4_exp": text_of(qwen4_exp, "qwen4_exp_text")}
+FAMILIES = {"qwen4_exp_text": qwen4_exp, "qwen4_exp": QWEN_IMAGES}
