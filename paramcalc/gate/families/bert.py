@@ -56,6 +56,14 @@ class Style(NamedTuple):
     """`linear`, or `dense` for a layer of the same width before it."""
     answers: int | None = None
     """Outputs of question answering; one per label if None."""
+    names: dict[str, str] = NAMES
+    """Reference names of attention's projections."""
+    cross: bool = True
+    """Whether `add_cross_attention` adds cross attention."""
+    single_bias: bool = False
+    """Whether an untied head has its bias once."""
+    offset: int = 0
+    """Rows of the position table that no position uses."""
     head_first: bool = False
     """Whether the reference makes the head before the base model, so that a tied table bears the head's name."""
 
@@ -63,7 +71,7 @@ class Style(NamedTuple):
 def attention(c: Config, style: Style, path: str, **fields: Any) -> Tree:
     bias = True if style.bias is None or c.flag(style.bias, True) else ["o"]
     drop = {"dropout": rate(c, "attention_probs_dropout_prob"), "output_dropout": rate(c, "hidden_dropout_prob")}
-    return tree(kind="attention", path=path, **heads(c), bias=bias, **drop) | tree(**fields) | {"names": NAMES}
+    return tree(kind="attention", path=path, **heads(c), bias=bias, **drop) | tree(**fields) | {"names": style.names}
 
 
 def feed_forward(c: Config, **fields: Any) -> Tree:
@@ -82,7 +90,7 @@ def layer(c: Config, style: Style, **fields: Any) -> Tree:
     """Attention and feed-forward, each with a norm; cross attention between them in a decoder that asks for it."""
     parts = {"attention": attention(c, style, "attention", **fields), "norm_1": layer_norm(style.norms[0])}
     flow = list(PRE_NORM if style.pre_norm else POST_NORM)
-    if c.flag("add_cross_attention"):
+    if style.cross and c.flag("add_cross_attention"):
         if not c.flag("is_decoder"):
             c.fail("add_cross_attention", "only a decoder has cross attention", "set is_decoder")
         parts["cross_attention"] = attention(c, style, "crossattention", source=c.size("hidden_size"))
@@ -94,7 +102,7 @@ def layer(c: Config, style: Style, **fields: Any) -> Tree:
 def embeddings(c: Config, style: Style, tables: Tree | None = None) -> Tree:
     """Tokens, token types, positions and what else a family looks up (`tables`), summed; their norm and dropout."""
     width = c.size("hidden_size")
-    if c.text("position_embedding_type", "absolute") != "absolute":
+    if style.position == "learned" and c.text("position_embedding_type", "absolute") != "absolute":
         c.fail("position_embedding_type", "only absolute positions are known", "the reference builds no others")
     narrow = (c.optional(style.narrow) if style.narrow else None) or width
     size = narrow if narrow != width else None
@@ -102,7 +110,7 @@ def embeddings(c: Config, style: Style, tables: Tree | None = None) -> Tree:
     if style.types and (types := c.zero_or("type_vocab_size")):
         parts["token_types"] = tree(kind="embedding", vocabulary=types, size=size, path="embeddings.token_type_embeddings")
     if style.position == "learned":
-        rows = c.size("max_position_embeddings")
+        rows = c.size("max_position_embeddings") + style.offset
         parts["position"] = tree(rows=rows, size=size, path="embeddings.position_embeddings")
     parts |= tables or {}
     if style.embedding_norm:
@@ -136,8 +144,8 @@ def lm_head(c: Config, style: Style, size: int | None = None) -> Tree:
     if dense:
         parts["head_dense"] = tree(kind="dense", path=f"{where}.{dense}", outputs=size, activation=plain_activation(c), component="head")
         parts["head_norm"] = layer_norm(f"{where}.{norm}", size=size)
-    if tied:
-        own = tree(path=where, inputs=size, bias=True, tied="embedding", names={"weight": "decoder.weight"})
+    if tied or style.single_bias:
+        own = tree(path=where, inputs=size, bias=True, tied="embedding" if tied else None, names={"weight": "decoder.weight"})
         return parts | {"head": {"kind": "head", "outputs": vocabulary} | own}
     spare = {"kind": "tensor", "type": "bias", "shape": [vocabulary], "path": f"{where}.bias", "component": "head"}
     head = tree(kind="head", path=f"{where}.decoder", outputs=vocabulary, inputs=size, bias=True)

@@ -32,7 +32,7 @@ def electra(c: Config) -> Tree:
     """ELECTRA (Clark et al. 2020): a narrow token table; a generator that makes tokens, or a discriminator that judges them."""
     size = c.optional("embedding_size") or c.size("hidden_size")
 
-    def generator(c: Config, style: Style) -> Tree:
+    def generator(c: Config, _: Style) -> Tree:
         tied = "embedding" if c.flag("tie_word_embeddings", True) else None
         return {
             "head_dense": {
