@@ -11,6 +11,7 @@ from paramcalc.gate.aliases import ALIASES
 from paramcalc.gate.config import Config
 from paramcalc.gate.documents import Document, read_document
 from paramcalc.gate.families.index import family
+from paramcalc.gate.families.operations import written
 from paramcalc.gate.overrides import parsed, reaches_inside, replaced
 from paramcalc.model.architecture import Architecture, Origin
 from paramcalc.model.tree import architecture_from
@@ -131,7 +132,7 @@ def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(),
 
 def _from_family(value: dict[str, Any], name: str, reading: Reading, *, spec: bool) -> Architecture:
     c = _config(value, reading.assume, spec=spec)
-    document = family(c.model_type)(c)
+    document = written(c, family(c.model_type)(c))
     unread = c.unread()
     if spec or reading.strict:
         for key in unread:

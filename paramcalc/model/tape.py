@@ -159,11 +159,14 @@ class Tape(ABC):
         window: int | None = None,
         softcap: bool = False,
         dropout: float = 0.0,
-        relative: bool = False,
+        relative: str = "",
         sinks: Value | None = None,
         upcast: bool = True,
     ) -> Value:
-        """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection."""
+        """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection.
+
+        `relative` adds a position bias to the scores: that of the layers' `table`, or `zeros`.
+        """
 
     @abstractmethod
     def route(self, x: Value, scores: Value, visited: int) -> tuple[Value, Value]:
@@ -233,6 +236,8 @@ class Tape(ABC):
             return self.cast(normal, x.dtype)
         if style == "unit":
             return self.cast(self.multiply(normal, self.scale(self.cast(self.weight(name), FP32))), x.dtype)
+        if style == "wide":
+            return self.cast(self.multiply(self.cast(self.weight(name), FP32), normal), x.dtype)
         if style == "late":
             return self.cast(self.multiply(self.weight(name), normal), x.dtype)
         return self.multiply(self.weight(name), self.cast(normal, x.dtype))

@@ -52,7 +52,7 @@ class Attention(Block):
     for each head (`heads`, [heads, head_dim]; `each`, a module per head), or over all heads at once (`full`)."""
     qk_norm_type: Literal["rms", "layer"] = "rms"
     qk_norm_bias: bool = False
-    qk_norm_style: Literal["cast", "promote", "unit", "late", "fused"] = "cast"
+    qk_norm_style: Literal["cast", "promote", "unit", "late", "wide", "fused"] = "cast"
     """How the reference writes that norm (see `norm`)."""
     relative: bool = False
     """Whether a position bias of the layer, or of the first of its layers, is added to the scores (T5)."""
@@ -192,7 +192,7 @@ class Attention(Block):
             window=self.window,
             softcap=self.softcap is not None,
             dropout=self.dropout,
-            relative=self.relative,
+            relative="" if not self.relative else "zeros" if self.source else "table",
             sinks=tape.weight("sinks") if self.sinks else None,
             upcast=self.upcast,
         )

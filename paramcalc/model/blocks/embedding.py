@@ -24,9 +24,10 @@ class Embedding(Block):
     tied: str | None = None
     """Path of the part whose table this is, where it has none of its own (a decoder that shares the encoder's)."""
     trainable: bool = True
-    index: Literal["given", "made", "shared", "kept"] = "given"
+    index: Literal["given", "made", "shared", "kept", "relative"] = "given"
     """Where its indices come from, since training keeps those that are made: given by the caller, made by the model for each
-    token, made once for the whole batch (`shared`), or kept by the model as a buffer."""
+    token, made once for the whole batch (`shared`), or kept by the model as a buffer. `relative`: one for each pair of tokens,
+    for a bias of attention scores, which does not join the stream."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width

@@ -22,6 +22,8 @@ class Head(Block):
     inputs: Count | None = None
     """The stream's width if left out."""
     bias: bool = False
+    softcap: float | None = None
+    """Bound of the logits (Gemma 2)."""
     tied: str | None = None
     """Path of the part whose table it uses."""
 
@@ -33,4 +35,5 @@ class Head(Block):
             yield Row("bias", (outputs,), BIAS, "linear", role="head", split=0)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        return tape.linear("", x)
+        logits = tape.linear("", x)
+        return tape.scale(tape.unary("tanh", tape.scale(logits))) if self.softcap else logits

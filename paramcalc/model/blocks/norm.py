@@ -29,10 +29,11 @@ class Norm(Block):
     """True unless it is an RMS norm."""
     scale: bool = True
     """Whether it has a gain."""
-    style: Literal["cast", "promote", "unit", "late", "fused", "plain"] = "cast"
+    style: Literal["cast", "promote", "unit", "late", "wide", "fused", "written"] = "cast"
     """How the reference writes an RMS norm, which decides what training keeps of it: normalised in fp32 and cast back before the
     gain (`cast`, Llama), the input times an fp32 statistic (`promote`, T5), a gain of 1 + w in fp32 (`unit`, Gemma), the gain
-    before the cast (`late`, OLMo 2), or one kernel (`fused`). A layer norm is one kernel, or written out (`plain`, Cohere)."""
+    before the cast (`late`, OLMo 2; `wide` where the gain is cast to fp32, Helium), or one kernel (`fused`). A layer norm is one
+    kernel, or `written` out (Cohere)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
@@ -44,5 +45,5 @@ class Norm(Block):
         if self.type == "rms":
             return tape.rms_norm(x, self.style, gain=self.scale)
         if self.type == "layer":
-            return tape.written_layer_norm(x) if self.style == "plain" else tape.layer_norm(x)
+            return tape.written_layer_norm(x) if self.style == "written" else tape.layer_norm(x)
         raise NotImplementedError(f"norm of type {self.type}")

@@ -1,0 +1,80 @@
+"""How a stream runs through the parts of a group: the grammar of `flow`, read and applied.
+
+A step is a chain of parts. `+` adds the stream as it was when the step began; `( a | b )` hands the same input to each
+alternative and adds up what they return. Without a flow the parts are applied one after another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+from paramcalc.model.tape import Value
+
+_WORD = re.compile(r"\s*([A-Za-z_]\w*|[()|+])")
+
+
+class Chain(NamedTuple):
+    """Parts in a row; an item is a part's name, `+`, or alternatives."""
+
+    items: tuple[str | tuple[Chain, ...], ...]
+
+
+@cache
+def parsed(step: str) -> Chain:
+    """The chain of one step. Raises ValueError where it is not one."""
+    words = _WORD.findall(step)
+    if "".join(words) != re.sub(r"\s+", "", step):
+        raise ValueError(f"cannot read the flow {step!r}")
+    chain, rest = _chain(words, 0)
+    if rest != len(words):
+        raise ValueError(f"unexpected {words[rest]!r} in the flow {step!r}")
+    return chain
+
+
+def _chain(words: list[str], at: int) -> tuple[Chain, int]:
+    items: list[str | tuple[Chain, ...]] = []
+    while at < len(words) and words[at] not in ")|":
+        if words[at] == "(":
+            branches = []
+            while True:
+                branch, at = _chain(words, at + 1)
+                branches.append(branch)
+                if at >= len(words):
+                    raise ValueError("a '(' in a flow is closed by ')'")
+                if words[at] == ")":
+                    break
+            items.append(tuple(branches))
+        else:
+            items.append(words[at])
+        at += 1
+    return Chain(tuple(items)), at
+
+
+def run(chain: Chain, x: Value, apply: Callable[[str, Value], Value], add: Callable[[Value, Value], Value]) -> Value:
+    """Apply a chain to the stream."""
+    start = x
+    for item in chain.items:
+        if item == "+":
+            x = add(start, x)
+        elif isinstance(item, str):
+            x = apply(item, x)
+        else:
+            results = [run(branch, x, apply, add) for branch in item]
+            x = results[0]
+            for other in results[1:]:
+                x = add(x, other)
+    return x
+
+
+def names(chain: Chain) -> set[str]:
+    """The parts that a chain applies."""
+    found: set[str] = set()
+    for item in chain.items:
+        if isinstance(item, str):
+            found.add(item)
+        else:
+            found = found.union(*(names(branch) for branch in item))
+    return found - {"+"}

@@ -1,0 +1,203 @@
+"""The tape of a model under a recipe: parameters with their formats, which of them train, adapters, quantized matrices."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from paramcalc.costs.training.autograd import BYTES, LOW
+from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
+from paramcalc.holdings.inventory import placed
+from paramcalc.holdings.trainable import Adapted, Site
+from paramcalc.model.parts import Block, Place
+from paramcalc.model.rows import Row
+from paramcalc.model.tape import FP32, TOKENS_FIRST, Storage, Value
+
+
+class Recipe(NamedTuple):
+    """In which formats a model is trained."""
+
+    weights: str = "bf16"
+    """Of parameters that are not quantized."""
+    autocast: str | None = None
+    """The low format under `torch.autocast`, or none."""
+    quantized: bool = False
+    """Whether dense layers but the head hold a frozen quantized matrix."""
+    compute: str = "bf16"
+    """What a quantized matrix is multiplied in."""
+    implementation: str = SDPA
+    adapters: str = FP32
+    adapter_dropout: float = 0.0
+    use_cache: bool = False
+
+
+class ModelTape(AttentionRecorder):
+    """Records the forward pass of one architecture."""
+
+    def __init__(self, batch: int, length: int, recipe: Recipe, adapted: Adapted) -> None:
+        super().__init__(batch, length, autocast=recipe.autocast)
+        self.recipe = recipe
+        self.implementation = recipe.implementation
+        self.adapted = adapted
+        self.trained = {row.name for row in adapted.trained}
+        self.added = {row.name: row for row in adapted.added}
+        self.rows: dict[str, Row] = {}
+        self.transposed = False
+        self.storages: dict[str, Storage] = {}
+        self.copies: dict[str, Value] = {}
+        self.frozen = False
+        """Whether the layer that is recorded is one of those that do not train (`last-n`)."""
+
+    @property
+    def stream_dtype(self) -> str:
+        return self.recipe.weights
+
+    # parameters
+
+    def enter(self, block: Block, at: Place) -> None:
+        own = list(block.parameters(at))
+        self.rows = {row.name: full for row, full in zip(own, placed(block, at), strict=True)}
+        self.transposed = bool(getattr(block, "transposed", False))
+        self.where = at.path or at.part
+
+    def has(self, name: str) -> bool:
+        return name in self.rows
+
+    def weight(self, name: str) -> Value:
+        return self.parameter(self.rows[name])
+
+    def parameter(self, row: Row, dtype: str | None = None, *, trains: bool | None = None) -> Value:
+        """A parameter as a value; a tied one is that of its owner."""
+        key = row.tied or (row.part if row.op in ("embedding", "") or row.role == "head" else row.name)
+        format_ = dtype or self.recipe.weights
+        storage = self.storages.setdefault(key, Storage(row.elements * BYTES[format_], row.name, row.name, "parameter"))
+        needs_grad = row.name in self.trained and not self.frozen if trains is None else trains
+        if row.tied:
+            needs_grad = bool(self.trained) and self._owner_trains(row.tied)
+        shape = [int(size) for size in row.shape] or [1]
+        return Value(1 if len(shape) == 1 else row.elements // shape[-1], shape[-1], format_, storage, needs_grad=needs_grad)
+
+    def _owner_trains(self, part: str) -> bool:
+        return any(row.part == part for row in self.adapted.trained)
+
+    def low_weight(self, weight: Value) -> Value:
+        """Autocast's copy of a weight, made once and kept for the pass."""
+        if self.autocast is None or weight.dtype != FP32 or weight.storage.kind != "parameter":
+            return self.low(weight)
+        name = weight.storage.name
+        if name not in self.copies or not weight.needs_grad:
+            self.copies[name] = self.low(weight)
+        return self.copies[name]
+
+    # layers
+
+    def linear(self, name: str, x: Value) -> Value:
+        row = self.rows.get(f"{name}.weight") or self.rows[name or "weight"]
+        outputs = int(row.shape[1] if self.transposed else row.shape[0])
+        module = row.name.removesuffix(".weight")
+        above, self.where = self.where, module
+        made = self._quantized(row, x, outputs) if self.is_quantized(row) else self.product(x, self.parameter(row), outputs)
+        site = self.adapted.sites.get(module) or self.adapted.sites.get(row.name)
+        if site:
+            made = self._adapted(site, x, made)
+        self.where = above
+        return made
+
+    def is_quantized(self, row: Row) -> bool:
+        return self.recipe.quantized and row.op in ("linear", "stack") and row.role != "head" and row.role != "router"
+
+    def _quantized(self, row: Row, x: Value, outputs: int) -> Value:
+        """A frozen quantized matrix keeps no input: its backward needs the matrix alone, made whole again each time."""
+        whole = row.elements * BYTES[self.recipe.compute]
+        low = self.cast(x, self.recipe.compute)
+        made = self.emit("quantized linear", (low,), x.tokens, outputs, low.dtype, temporary=whole, backward=whole, layout=TOKENS_FIRST)
+        return self.cast(made, x.dtype)
+
+    def _adapted(self, site: Site, x: Value, made: Value) -> Value:
+        from paramcalc.costs.training.adapters import with_adapter
+
+        return with_adapter(self, site, x, made)
+
+    def adapter(self, name: str) -> Value:
+        """A parameter that the method adds."""
+        row = self.added[name]
+        storage = self.storages.setdefault(name, Storage(row.elements * BYTES[self.recipe.adapters], name, name, "parameter"))
+        return Value(int(row.shape[0]), row.elements // int(row.shape[0]), self.recipe.adapters, storage, needs_grad=True)
+
+    def lookup(self, name: str, index: str = "given") -> Value:
+        row = self.rows[name]
+        table = self.parameter(row)
+        rows = self.length if index in ("shared", "kept") else self.batch * self.length
+        saved: tuple[Storage, ...] = ()
+        if index in ("made", "shared"):
+            saved = (self.kept(rows * BYTES["int64"], "indices"),)
+        return self.emit("lookup", (table,), rows, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
+
+    def layer_norm(self, x: Value, name: str = "", parts: int = 1) -> Value:
+        """Keeps its input, and mean and reciprocal deviation of each row in fp32."""
+        x = self.high(x)
+        prefix = f"{name}." if name else ""
+        weights = tuple(self.weight(prefix + tail) for tail in ("weight", "bias") if self.has(prefix + tail))
+        dtype = x.dtype
+        if any(w.dtype != dtype for w in weights) and dtype in LOW:
+            x, dtype = self.cast(x, FP32), FP32
+        saved = (x.storage, self.kept(8 * x.tokens * parts, "mean and deviation"))
+        return self.emit("layer norm", (x, *weights), x.tokens, x.width, dtype, saved=saved, layout=TOKENS_FIRST)
+
+    def fused_rms_norm(self, x: Value, name: str = "weight", parts: int = 1) -> Value:
+        weights = (self.weight(name),) if self.has(name) else ()
+        saved = (x.storage, self.kept(4 * x.tokens * parts, "reciprocal deviation"))
+        return self.emit("rms norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved, layout=TOKENS_FIRST)
+
+    # positions
+
+    def beside(self, block: Block, at: Place) -> None:
+        """A part of a layer that the stream does not pass: a table of relative positions, from which the bias is made."""
+        self.enter(block, at)
+        table = self.weight("weight")
+        rows = self.length * self.length
+        saved = (self.kept(rows * BYTES["int64"], "relative positions"),)
+        found = self.emit("lookup", (table,), rows, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
+        self.relative = Value(self.length, self.length * table.width, found.dtype, found.storage, needs_grad=found.needs_grad)
+
+    # experts
+
+    def top(self, scores: Value, visited: int) -> Value:
+        """The largest scores, divided by their sum; kept are their places, the sum and they themselves."""
+        places = self.kept(BYTES["int64"] * scores.tokens * visited, "chosen experts")
+        best = self.emit("top", (scores,), scores.tokens, visited, scores.dtype, saved=(places,))
+        return self.divide(best, self.mean(best))
+
+    def route(self, x: Value, scores: Value, visited: int) -> tuple[Value, Value]:
+        """Tokens sorted by expert, with which the reference calls one grouped product for all experts (`grouped_mm`)."""
+        rows, experts = x.tokens * visited, self.experts
+        order = self.kept(BYTES["int64"] * rows, "token of each row")
+        chosen = self.emit("index", (x,), rows, x.width, x.dtype, saved=(order,))
+        permutation = self.kept(BYTES["int64"] * rows, "order of rows")
+        weights = self.emit("index", (scores,), rows, 1, scores.dtype, saved=(permutation,))
+        self.offsets = self.kept(BYTES["int32"] * experts, "rows of each expert")
+        return chosen, weights
+
+    @property
+    def experts(self) -> int:
+        """Experts of the block that is recorded."""
+        return next(int(row.experts[0]) for row in self.rows.values() if row.experts)
+
+    def grouped(self, name: str, x: Value, width: int) -> Value:
+        row = self.rows[name]
+        above, self.where = self.where, row.name
+        weight = self.parameter(row)
+        if self.is_quantized(row):
+            whole = row.elements * BYTES[self.recipe.compute]
+            made = self.emit("quantized experts", (x,), x.tokens, width, x.dtype, temporary=whole, backward=whole)
+        else:
+            saved = ((x.storage,) if weight.needs_grad else ()) + ((weight.storage,) if x.needs_grad else ()) + (self.offsets,)
+            made = self.emit("grouped linear", (x, weight), x.tokens, width, x.dtype, saved=saved)
+        self.where = above
+        return made
+
+    def gather(self, rows: Value, weights: Value, visited: int) -> Value:
+        weighted = self.multiply(rows, weights)
+        back = self.kept(BYTES["int64"] * rows.tokens, "place of each row")
+        sorted_back = self.emit("index", (weighted,), rows.tokens, rows.width, weighted.dtype, saved=(back,))
+        total = self.emit("sum", (sorted_back,), rows.tokens // visited, rows.width, weighted.dtype)
+        return self.cast(total, rows.dtype)

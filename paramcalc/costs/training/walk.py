@@ -1,0 +1,233 @@
+"""A model's forward pass, recorded in segments: what stands before, between and after the layers, and each kind of layer once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from paramcalc.costs.training import flow
+from paramcalc.costs.training.autograd import BYTES, Op
+from paramcalc.costs.training.loss import LOSSES, Loss
+from paramcalc.costs.training.model_tape import ModelTape
+from paramcalc.model.architecture import Architecture, joined
+from paramcalc.model.blocks.embedding import Embedding
+from paramcalc.model.blocks.head import Head
+from paramcalc.model.parts import Block, Group, Place
+from paramcalc.model.tape import Storage, Value
+from paramcalc.words.errors import UsageError
+from paramcalc.words.sizes import Size
+
+
+class Segment(NamedTuple):
+    """Operations between two points of the stream, and how many times in a row they are done."""
+
+    name: str
+    ops: tuple[Op, ...]
+    entry: Value | None
+    """The stream as it comes in; None at the model's beginning."""
+    exit: Value
+    times: int = 1
+    layer: bool = False
+    """Whether it is a layer: what checkpointing recomputes, and what ZeRO-3 gathers."""
+    frozen: bool = False
+    """Whether nothing in it trains, by choice (`last-n`)."""
+    extra: tuple[Storage, ...] = ()
+    """Other tensors that checkpointing holds for it, beside the stream."""
+
+
+class Walk:
+    """Records an architecture on a tape."""
+
+    def __init__(
+        self, architecture: Architecture, tape: ModelTape, *, loss: str = "plain", inputs_need_grad: bool = False, last_n: int = 0
+    ) -> None:
+        self.architecture = architecture
+        self.tape = tape
+        self.loss = loss
+        self.inputs_need_grad = inputs_need_grad
+        self.last_n = last_n
+        self.segments: list[Segment] = []
+        self.skipped: list[str] = []
+        self.stream: Value | None = None
+        self.entry: Value | None = None
+        self.name = ""
+        self.decodes = False
+        """Whether the last layers see earlier tokens only."""
+        self.pending: tuple[Block, Place] | None = None
+        self.logits: Value | None = None
+        self.traced: dict[tuple[str, bool, bool, str], Segment] = {}
+
+    def record(self) -> list[Segment]:
+        """All segments in the order of the forward pass, the loss last."""
+        root = self.architecture.root
+        self._parts(root, Place(width=Size(root.width or 0, "hidden_size")))
+        if self.stream is None:
+            raise UsageError(f"{self.architecture.name} has no layers that a stream runs through", place="model")
+        self._close()
+        return self.segments
+
+    def _parts(self, group: Group, at: Place) -> None:
+        steps = [flow.parsed(step) for step in group.flow]
+        for step in steps or [flow.Chain((name,)) for name in group.parts]:
+            stream = self.stream
+            if steps and stream is not None:
+                self.stream = flow.run(step, stream, lambda name, x: self._checked(group, name, at, x), self.tape.add)
+            else:
+                for name in step.items:
+                    self.stream = self._one(group, str(name), at, self.stream)
+
+    def _checked(self, group: Group, name: str, at: Place, x: Value) -> Value:
+        made = self._one(group, name, at, x)
+        assert made is not None
+        return made
+
+    def _one(self, group: Group, name: str, at: Place, x: Value | None) -> Value | None:
+        part = group.parts[name]
+        place = placed(part, name, at)
+        self.stream = x
+        if isinstance(part, Block):
+            self._block(part, name, place)
+        elif part.tower:
+            self.skipped.append(f"{name} (a {part.tower} tower)")
+        else:
+            self._group(part, name, place)
+        return self.stream
+
+    def _block(self, block: Block, name: str, place: Place) -> None:
+        if self.entry is None and not self.tape.ops:
+            self.entry, self.name = self.stream, name
+        stream = self.stream
+        if isinstance(block, Embedding) and block.index == "relative":
+            self.pending = (block, place)  # the first layer makes the bias
+            return
+        made = forward(self.tape, block, stream, place)
+        if stream is None and self.inputs_need_grad and not made.needs_grad:
+            made.needs_grad = True
+        self.stream = made
+        if isinstance(block, Head) or (not place.tower and name == "head"):
+            self.logits = made
+            causal = self.decodes and self.tape.source is None
+            self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length))
+
+    def _group(self, group: Group, name: str, place: Place) -> None:
+        if group.tokens == "source" and self.tape.source is None:
+            self._parts_of_stack(group, place)
+            self._close()
+            self.tape.source, self.tape.relative = self.stream, None
+            self.stream = self.entry = None
+        else:
+            self._parts_of_stack(group, place)
+
+    def _parts_of_stack(self, group: Group, place: Place) -> None:
+        self._parts(group, place)
+        if group.kinds:
+            self._stack(group, place)
+
+    def _stack(self, group: Group, place: Place) -> None:
+        self._close()
+        self.decodes = place.cached
+        for kind, count, frozen in self._runs(group, place):
+            layer = group.kinds[kind]
+            at = placed(layer, kind, place, layer=True)
+            while count:
+                assert self.stream is not None
+                alone = self.pending is not None
+                done = self._layer(layer, kind, at, frozen=frozen)
+                # the first layer may read a stream that needs no gradient; those after it then do
+                times = count if done.exit.needs_grad == self.stream.needs_grad and not alone else 1
+                self.segments.append(done._replace(times=times))
+                count -= times
+                self.stream = Value(done.exit.tokens, done.exit.width, done.exit.dtype, done.exit.storage, needs_grad=done.exit.needs_grad)
+        self.entry = self.stream
+
+    def _runs(self, group: Group, place: Place) -> Iterator[tuple[str, int, bool]]:
+        """Runs of equal layers; where only the last ones train, divided there."""
+        runs = list(group.layers.runs())
+        if not self.last_n:
+            yield from ((kind, count, False) for kind, count in runs)
+            return
+        frozen = sum(count for _, count in runs) - self.last_n
+        for kind, count in runs:
+            still = max(0, min(count, frozen))
+            frozen -= still
+            if still:
+                yield kind, still, True
+            if count > still:
+                yield kind, count - still, False
+
+    def _layer(self, layer: Block | Group, kind: str, at: Place, *, frozen: bool) -> Segment:
+        assert self.stream is not None
+        stream = self.stream
+        key = (at.part, stream.needs_grad, frozen, "first" if self.pending else "")
+        if key in self.traced:
+            return self.traced[key]
+        entry = Value(
+            stream.tokens,
+            stream.width,
+            stream.dtype,
+            Storage(stream.elements * BYTES[stream.dtype], "layer input", at.path),
+            needs_grad=stream.needs_grad,
+        )
+        ops, self.tape.ops, self.tape.frozen = self.tape.ops, [], frozen
+        copies, self.tape.copies = self.tape.copies, {}
+        if self.pending:
+            self.tape.beside(*self.pending)
+            self.pending = None
+        made = self._inside(layer, entry, at)
+        done = Segment(at.part, tuple(self.tape.ops), entry, made, 1, True, frozen)
+        self.tape.ops, self.tape.frozen, self.tape.copies = ops, False, copies
+        self.traced[key] = done
+        return done
+
+    def _inside(self, part: Block | Group, x: Value, at: Place) -> Value:
+        """A layer, or a part of one: everything within is one segment."""
+        if isinstance(part, Block):
+            return forward(self.tape, part, x, at)
+        if part.kinds:
+            raise UsageError(f"layers within the layer {at.part} are not modelled in training", place="model")
+        steps = [flow.parsed(step) for step in part.flow] or [flow.Chain((name,)) for name in part.parts]
+        used = set().union(*(flow.names(step) for step in steps))
+        for name in part.parts:
+            if name not in used:
+                self.tape.beside(part.parts[name], placed(part.parts[name], name, at))
+        for _ in range(part.repeat):
+            for step in steps:
+                x = flow.run(step, x, self._applier(part, at), self.tape.add)
+        return x
+
+    def _applier(self, group: Group, at: Place) -> Callable[[str, Value], Value]:
+        return lambda name, x: self._inside(group.parts[name], x, placed(group.parts[name], name, at))
+
+    def _close(self) -> None:
+        """End the segment that is being recorded, if there is one."""
+        if self.tape.ops and self.stream is not None:
+            self.segments.append(Segment(self.name or "model", tuple(self.tape.ops), self.entry, self.stream))
+        self.tape.ops = []
+        self.entry = self.stream
+
+
+def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Value:
+    """A block's forward pass. Refuses what is not known."""
+    tape.enter(block, place)
+    try:
+        return block.forward(tape, x, place)  # type: ignore[arg-type]
+    except NotImplementedError as error:
+        raise UsageError(
+            f"the activations of {place.part} are not known: {error}",
+            place="model",
+            hint="count and infer know this architecture; train does not yet",
+        ) from error
+
+
+def placed(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Place:
+    """Where a part stands, without the counting of copies."""
+    path = joined(at.path, part.path if part.path is not None else "" if layer else name)
+    place = at._replace(path=path, part=f"{at.part}.{name}" if at.part else name)
+    if isinstance(part, Block):
+        return place
+    return place._replace(
+        width=Size(part.width, f"{name}.width") if part.width else at.width,
+        tokens=at.tokens if part.tokens is None else part.tokens,
+        cached=at.cached if part.cache is None else part.cache,
+        tower=part.tower or at.tower,
+    )

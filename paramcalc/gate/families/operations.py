@@ -1,0 +1,125 @@
+"""How each family's layers are written out, where that changes neither parameters nor caches but what training keeps.
+
+Facts of transformers 5.23's `modeling_*.py`: how an RMS norm is spelled, in which format plain attention takes its softmax,
+where indices of tables come from, which share of a head's dims rotates, whether logits are bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.families.recipes import Tree
+
+
+def _types(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NORMS: dict[str, frozenset[str]] = {
+    "promote": _types("longt5 mt5 pop2piano switch_transformers t5 umt5"),
+    "unit": _types(
+        "gemma gemma2 gemma3 gemma3_text qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma vaultgemma"
+    ),
+    "late": _types("afmoe beam flex_olmo gpt_oss olmo2 olmo3 olmo_hybrid"),
+    "wide": _types("gemma3n gemma3n_text gemma4 gemma4_text helium moshi nemotron_h"),
+    "written": _types("cohere cohere2 cohere2_moe cohere_compass_text"),
+}
+"""Style of a norm (see `norm`) to the model types that write it so; all others write it as Llama does."""
+
+STREAM_SOFTMAX = _types(
+    """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-text distilbert
+    electra ernie gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen nllb-moe
+    pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 umt5 wav2vec2 whisper xlm-roberta
+    xlm-roberta-xl xmod"""
+)
+"""Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
+
+PER_TOKEN_POSITIONS = _types("biogpt camembert data2vec-text opt roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
+"""Model types that compute a position for each token from the mask or the input."""
+KEPT_POSITIONS = _types("albert bert bert-generation electra ernie mobilebert roc_bert")
+"""Model types that keep their positions as a buffer."""
+RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
+"""Model types with a table of relative positions."""
+
+
+def written(c: Config, document: Tree) -> Tree:
+    """The full form with the facts of this family's layers. Leaves what it is given as it is."""
+    model_type = c.model_type
+    facts: dict[str, dict[str, Any]] = {"norm": _norm(model_type), "attention": _attention(c), "position": _position(model_type)}
+    for name, kind, part in _parts(document):
+        for key, value in facts.get(kind, {}).items():
+            if (key != "style" or part.get("type", "rms") == ("layer" if value == "written" else "rms")) and (
+                key != "rotary_dims" or part.get("rotary")
+            ):
+                part.setdefault(key, value)
+        if kind == "embedding":
+            _table(model_type, name, part)
+        if kind == "head" and (cap := c.number("final_logit_softcapping")):
+            part.setdefault("softcap", cap)
+    return document
+
+
+def _parts(tree: Tree) -> Iterator[tuple[str, str, Tree]]:
+    """Every part below a tree with its name and kind."""
+    for name, value in tree.items():
+        if not isinstance(value, dict):
+            continue
+        if name in ("parts", "kinds"):
+            yield from _parts(value)
+        elif isinstance(value.get("kind", name), str) and name not in ("names", "conventions", "quantization"):
+            yield name, value.get("kind", name), value
+            yield from _parts(value)
+
+
+def _norm(model_type: str) -> dict[str, Any]:
+    return next(({"style": style} for style, types in NORMS.items() if model_type in types), {})
+
+
+def _attention(c: Config) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if c.model_type in STREAM_SOFTMAX:
+        facts["upcast"] = False
+    if c.model_type in RELATIVE:
+        facts["relative"] = True
+    if c.model_type in NORMS["unit"]:
+        facts["qk_norm_style"] = "unit"
+    if dims := _rotary_dims(c):
+        facts["rotary_dims"] = dims
+    return facts
+
+
+def _rotary_dims(c: Config) -> int | None:
+    """Dims of a head that rotate, where not all do."""
+    if c.model_type in ("codegen", "gptj"):
+        return c.optional("rotary_dim")
+    share = _share(c)
+    if not share or share >= 1:
+        return None
+    head_dim = c.optional("head_dim") or max(1, (c.optional("hidden_size") or 0) // (c.optional("num_attention_heads") or 1))
+    return max(2, int(head_dim * share))
+
+
+def _share(c: Config) -> float:
+    for key in ("partial_rotary_factor", "rotary_pct"):
+        if share := c.number(key):
+            return share
+    parameters = c.value("rope_parameters")
+    stated = parameters.get("partial_rotary_factor") if isinstance(parameters, dict) else None
+    return float(stated) if isinstance(stated, int | float) else 1.0
+
+
+def _position(model_type: str) -> dict[str, Any]:
+    if model_type in PER_TOKEN_POSITIONS:
+        return {"index": "made"}
+    return {"index": "kept"} if model_type in KEPT_POSITIONS else {}
+
+
+def _table(model_type: str, name: str, part: Tree) -> None:
+    if name == "token_types":
+        part.setdefault("index", "shared")
+    elif name.startswith("relative"):
+        part.setdefault("index", "relative")
+    elif model_type in RELATIVE and part.get("tied"):
+        part.setdefault("index", "made")  # the decoder's input is made from the labels, shifted by one
