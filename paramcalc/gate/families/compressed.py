@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
+from paramcalc.gate.families.changes import Changes, stated, told_apart
 from paramcalc.gate.families.latent import indexer, latent, stepped_after, stream_head
 from paramcalc.gate.families.llama import PLAIN, decoder, feed_forward, text_of
 from paramcalc.gate.families.mixtures import mixture
@@ -92,39 +93,27 @@ def dots3_sights(c: Config) -> list[str]:
     return [sight if sight == "local" else whole for sight in seen]
 
 
-def dots3_overrides(c: Config, seen: list[str]) -> list[dict[str, int]]:
+def dots3_changes(c: Config, seen: list[str]) -> list[Changes]:
     """What each layer has instead of the config's own sizes: by `per_layer_config`, else that of windowed layers."""
-    stated = c.value("per_layer_config")
-    if stated is None:
-        sizes = {key: c.optional(f"swa_{key}") or size for key, size in SWA.items()}
-        head_dim = c.optional("swa_head_dim") or 256
-        sizes["qk_rope_head_dim"] = c.optional("swa_qk_rope_head_dim") or head_dim - sizes["qk_nope_head_dim"]
-        return [sizes if sight == "local" else {} for sight in seen]
-    by_index: dict[int, dict[str, int]] = {}
-    known = {*SWA, "qk_rope_head_dim"}
-    for index, changes in stated.items() if isinstance(stated, dict) else ():
-        if not str(index).isdigit() or not isinstance(changes, dict) or not set(changes) <= known | {"num_key_value_heads", "head_dim"}:
-            c.fail("per_layer_config", f"expected sizes of latent attention by layer, got {index!r:.20}: {changes!r:.60}")
-            continue
-        layer = Config(changes, "", place=f"{c.place}per_layer_config.{index}.", root=c.root)
-        by_index[int(index)] = {key: layer.size(key) for key in changes if key in known}
-    return [by_index.get(index, {}) for index in range(len(seen))]
+    listed = stated(c, len(seen), [*SWA, "qk_rope_head_dim"], ["num_key_value_heads", "head_dim"])
+    if listed is not None:
+        return listed
+    sizes = {key: c.optional(f"swa_{key}") or size for key, size in SWA.items()}
+    rest = (c.optional("swa_head_dim") or 256) - sizes["qk_nope_head_dim"]
+    sizes["qk_rope_head_dim"] = c.optional("swa_qk_rope_head_dim") or rest
+    return [sizes if sight == "local" else {} for sight in seen]
 
 
 def dots3(c: Config) -> Tree:
     """dots 3: windowed layers have sizes of their own, the rotary key a norm, the output a gate a head."""
     sights = dots3_sights(c)
-    changes = dots3_overrides(c, sights)
-    distinct = list(dict.fromkeys((sight, tuple(sorted(change.items()))) for sight, change in zip(sights, changes, strict=True)))
-    several = [sight for sight, _ in distinct]
-    words = {key: key[0] if several.count(key[0]) == 1 else f"{key[0]}_{number}" for number, key in enumerate(distinct)}
-    by_word = {word: dict(key[1]) for key, word in words.items()}
+    seen, changes = told_apart(sights, dots3_changes(c, sights))
 
     def attend(c: Config, word: str) -> Tree:
         block = latent(c, needs_rank=True, gate_proj="head", rope_norm=True)
         ours = {"num_attention_heads": "heads", "q_lora_rank": "q_rank", "kv_lora_rank": "kv_rank", "qk_nope_head_dim": "nope_dim"}
         ours |= {"qk_rope_head_dim": "rope_dim", "v_head_dim": "v_dim"}
-        block |= {ours[key]: size for key, size in by_word[word].items()}
+        block |= {ours[key]: size for key, size in changes[word].items()}
         if word.startswith("local"):
             block["window"] = c.optional("sliding_window") or c.optional("sliding_window_size") or 512
         return block | {"names": {"k_rope_norm": "k_rope_only_layernorm", "gate_proj": "g_proj"}}
@@ -133,11 +122,9 @@ def dots3(c: Config) -> Tree:
         if not word.startswith("full"):
             return {}
         parts = indexer(c)
-        if rank := by_word[word].get("q_lora_rank"):
-            parts["indexer"]["q_inputs"] = rank
+        parts["indexer"]["q_inputs"] = changes[word].get("q_lora_rank", parts["indexer"]["q_inputs"])
         return parts
 
-    seen = [words[sight, tuple(sorted(change.items()))] for sight, change in zip(sights, changes, strict=True)]
     experts = partial(mixture, shared="n_shared_experts", shared_size="shared_experts_intermediate_size")
     return decoder(c, attend=attend, feed=PLAIN, experts=experts, feeds=stepped_after, sees=lambda _: seen, beside=beside)
 

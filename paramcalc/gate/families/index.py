@@ -24,6 +24,7 @@ MODULES: dict[str, str] = {
     " olmo2 olmo3 persimmon phi phi3 qwen2 qwen3 seed_oss stablelm starcoder2",
     "experts": "afmoe dots1 exaone_moe flex_olmo flint glm4_moe gpt_oss hy_v3 kolibri1 mellum minimax_m2 mixtral olmoe qwen2_moe "
     "qwen3_moe solar_open",
+    "gemma_nano": "gemma3n_text gemma4_text gemma4_unified_text",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
     "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 youtu",
     "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
@@ -35,7 +36,7 @@ MODULES: dict[str, str] = {
     "lfm": "lfm2 lfm2_moe lfm3",
     "linear": "bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next",
     "qwen4": "qwen4_exp qwen4_exp_text",
-    "qwen_vision": "qwen3_5_moe_vision qwen3_5_vision qwen4_exp_vision",
+    "gemma4": "gemma3n_text gemma4_assistant gemma4_text gemma4_unified_assistant gemma4_unified_text",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
@@ -45,10 +46,13 @@ MODULES: dict[str, str] = {
     " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
-    "composite": "aya_vision cohere2_vision gemma3 got_ocr2 idefics3 internvl llava llava_next llava_next_video"
-    " llava_onevision mistral3 paligemma smolvlm video_llava vipllava",
+    "composite": "aya_vision cohere2_vision cosmos3_omni exaone4_5 gemma3 glm46v glm4v glm4v_moe glm_ocr glmga got_ocr2"
+    " idefics3 internvl llava llava_next llava_next_video llava_onevision mistral3 paligemma qwen2_5_vl"
+    " qwen2_vl qwen3_vl qwen3_vl_moe smolvlm video_llava vipllava",
     "visual": "ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision glm_ocr_vision qwen2_5_vl_vision"
     " qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
+    "texts": "ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text qwen2_5_omni_text qwen2_5_vl_text"
+    " qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text",
 }  # fmt: skip
 """Module to the model types it holds."""
 
