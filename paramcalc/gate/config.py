@@ -177,7 +177,7 @@ class Config:
         inner = value or {}
         over = self.over.get(key, self.defaults.values.get(key))
         stated = (over if value is None and isinstance(over, Mapping) else inner).get("model_type")
-        own = stated if isinstance(stated, str) else None
+        own = stated if isinstance(stated, str) and stated != self.model_type else None  # some name the model around them
         known = self.defaults.parts.get(key)
         kind = known if known and key in self.defaults.fixed else own or model_type or known or ""
         shared = over if isinstance(over, Mapping) and value is None else None

@@ -93,6 +93,7 @@ def layers(c: Config, gated_positions: bool) -> Tree:
     stable = c.flag("do_stable_layer_norm")
     blocks = {"attention": attention(c), "feed_forward": feed_forward(c)}
     norms = layer_norm("layer_norm"), layer_norm("final_layer_norm")
+    layer: Tree
     if stable:
         layer = {"norm_1": norms[0], "attention": blocks["attention"], "norm_2": norms[1], "feed_forward": blocks["feed_forward"]}
     else:

@@ -154,10 +154,20 @@ def pooled_video(c: Config, width: int) -> Tree:
 
 IDEFICS: dict[str, Any] = {"vision": ("vision_model",), "bridge_path": "connector", "text": "text_model"}
 
+INSIDE: dict[str, Any] = {"bridge": None, "vision": ("visual",)}
+"""The bridge is the encoder's own last part."""
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "aya_vision": partial(image_text, bridge=partial(shuffled, norm="layernorm")),
     "cohere2_vision": partial(image_text, bridge=shuffled),
+    "cosmos3_omni": partial(image_text, **INSIDE),
+    "exaone4_5": partial(image_text, **INSIDE),
     "gemma3": partial(image_text, bridge=soft_tokens),
+    "glm46v": partial(image_text, **INSIDE),
+    "glm4v": partial(image_text, **INSIDE, inner_tie=True),
+    "glm4v_moe": partial(image_text, **INSIDE, inner_tie=True),
+    "glm_ocr": partial(image_text, **INSIDE, inner_tie=True),
+    "glmga": partial(image_text, **INSIDE),
     "got_ocr2": partial(image_text, bridge=convolved),
     "idefics3": partial(image_text, bridge=scaled_square, **IDEFICS),
     "internvl": partial(image_text, bridge=unshuffled),
@@ -167,6 +177,10 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "llava_onevision": partial(image_text, bridge=two_layers, beside=newline, inner_tie=True),
     "mistral3": partial(image_text, bridge=merged_two_layers),
     "paligemma": partial(image_text, bridge=one_layer),
+    "qwen2_5_vl": partial(image_text, **INSIDE, flat=True, inner_tie=True),
+    "qwen2_vl": partial(image_text, **INSIDE, flat=True, inner_tie=True),
+    "qwen3_vl": partial(image_text, **INSIDE),
+    "qwen3_vl_moe": partial(image_text, **INSIDE),
     "smolvlm": partial(image_text, bridge=scaled_square, **IDEFICS),
     "video_llava": partial(image_text, bridge=two_layers, vision=("video_tower", "image_tower")),
     "vipllava": partial(image_text, bridge=normed_two_layers),

@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "efficient_encoders": "albert convbert distilbert funnel mobilebert squeezebert",
     "encoders": "esm fnet ibert layoutlm longformer luke mpnet mra nystromformer tapas yoso",
     "bert_kin": "bert-generation big_bird electra rembert roc_bert roformer xmod",
     "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
