@@ -25,7 +25,6 @@ MODULES: dict[str, str] = {
     " olmo2 olmo3 persimmon phi phi3 qwen2 qwen3 seed_oss stablelm starcoder2",
     "experts": "afmoe dots1 exaone_moe flex_olmo flint glm4_moe gpt_oss hy_v3 kolibri1 mellum minimax_m2 mixtral olmoe qwen2_moe "
     "qwen3_moe solar_open",
-    "gemma_nano": "gemma3n_text gemma4_text gemma4_unified_text",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
     "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 youtu",
     "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
