@@ -56,7 +56,7 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 8, "head_dim": 128},
     "qwen4_exp": {"text_config": QWEN4_INDEXER},
     "qwen4_exp_text": QWEN4_INDEXER,
-    "reformer": {"is_decoder": True},
+    "causal_lm/reformer": {"is_decoder": True},
     "time_series_transformer": {"prediction_length": 24},
     "wav2vec2-bert": {"vocab_size": 32},
     "wav2vec2-conformer": {"vocab_size": 32},

@@ -40,7 +40,7 @@ RULES = [
     (r"linear_num_key_heads$", (2,)),
     (r"linear_num_value_heads$", (4,)),
     (r"index_n_heads$", (2, 4)),
-    (r"(^|_)(num_|n_|self_)?(attention_|attn_)?heads?$|attention_heads$|mamba_(n|num)_heads$", (6, 6, 4, 8, 2)),
+    (r"(^|_)(num_|n_|self_)?(attention_|attn_)?heads?$|attention_heads$|mamba_(n|num)_heads$", (6, 6, 4, 8, 8, 2)),
     (r"qk_rope_head_dim$|^rotary_dim$", (6, 4, 8)),
     (r"qk_nope_head_dim$", (10, 8)),
     (r"v_head_dim$|value_head_dim$", (14, 12, 8)),
@@ -49,7 +49,8 @@ RULES = [
     (r"head_dim$|^d_kv$|^kv_channels$|^dim_head$", (10, 10, 32, 8, 12, 16)),
     (r"n_?groups$", (2, 1)),
     (r"codebook_size$", (16, 32)),
-    (r"^(out|text)_hidden_size$", (48, 48, 64, 96)),
+    (r"kernel_size$", (3, 5)),
+    (r"^(out|text)_hidden_size$|^adapter_in_dim$", (48, 48, 64, 96)),
     (r"(d_state|state_size)$", (14, 16)),
     (r"moe_intermediate_size$|expert_dim$", (20, 24)),
     (r"shared.*intermediate_size$", (28, 24)),
@@ -116,11 +117,13 @@ def put(given: Given, path: Path, values: Given) -> Given:
 
 def start(model_type: str, usual: Given) -> Given:
     """The default config, with what sets its parts apart from their own types' defaults written out."""
-    given = dict(usual)
-    for key, part in parts_of(configured(model_type, usual)).items():
-        if key not in given:
-            given[key] = difference(part) | ({"model_type": part.model_type} if part.model_type else {})
-    return given
+    return {key: spelled(part) for key, part in parts_of(configured(model_type, usual)).items()} | usual
+
+
+def spelled(part: PreTrainedConfig) -> Given:
+    """A part as it has to be given to come out the same: with its type, its own parts likewise."""
+    given = difference(part) | {key: spelled(inner) for key, inner in parts_of(part).items()}
+    return given | ({"model_type": part.model_type} if part.model_type else {})
 
 
 def fewer_layers(config: PreTrainedConfig, count: int, computed: bool) -> Given:
@@ -228,18 +231,13 @@ def plan_for(model_type: str, given: Given) -> list[tuple[Path, str, list[object
 
 def lower(given: Given, plan: list[tuple[Path, str, list[object]]], choice: int, model_type: str) -> Given:
     """Every planned value at once; token ids beyond a small vocabulary become 1."""
+    parts = dict(walk(configured(model_type, given)))
     for path, key, options in plan:
-        given = put(given, path, {key: options[min(choice, len(options) - 1)]})
+        values = {key: options[min(choice, len(options) - 1)]}
         if key.endswith("vocab_size"):
-            given = small_tokens(model_type, given, path)
-    return given
-
-
-def small_tokens(model_type: str, given: Given, path: Path) -> Given:
-    for where, config in walk(configured(model_type, {})) if model_type not in ("nougat", "gemma4_assistant") else ():
-        if where == path:
-            held = {k: v for k, v in config.to_dict().items() if k.endswith("token_id") and type(v) is int and v >= 97}
-            return put(given, path, dict.fromkeys(held, 1))
+            held = parts[path].to_dict().items()
+            values |= {k: 1 for k, v in held if k.endswith("token_id") and type(v) is int and v >= 97}
+        given = put(given, path, values)
     return given
 
 
@@ -264,14 +262,14 @@ def tiny(model_type: str, usual: Given, full: Held | None, builds: Builds) -> Gi
         middle = len(plan) // 2
         return halve(plan[middle:], halve(plan[:middle], given))
 
-    reached, done = reduce(plan, given, 4)
+    reached, done = reduce(plan, given, 5)
     if done or not plan:
         return reached
     for path in sorted({p[0] for p in plan}):
         here = [p for p in plan if p[0] == path]
-        given, done = reduce(here, given, 4)
+        given, done = reduce(here, given, 5)
         if not done:
-            given, _ = reduce([p for p in here if CORE.search(p[1])], given, 4)
+            given, _ = reduce([p for p in here if CORE.search(p[1])], given, 5)
             given = halve([p for p in here if p[1] not in dig(given, path)], given) if here else given
     return given
 
