@@ -45,6 +45,8 @@ class Style(NamedTuple):
     """The key of the token table's width, where that is not the stream's."""
     project: str = "embeddings_project"
     """What widens a narrow table, if it is narrower."""
+    always_project: bool = False
+    """Whether that layer is there even if the table is as wide as the stream."""
     bias: str | None = None
     """The flag that says whether queries, keys and values have biases."""
     pooled: tuple[str, ...] = POOLED
@@ -116,8 +118,8 @@ def embeddings(c: Config, style: Style, tables: Tree | None = None) -> Tree:
     if style.embedding_norm:
         parts["embedding_norm"] = layer_norm(style.embedding_norm, size=size)
     parts |= dropped(c, "hidden_dropout_prob")
-    if size:
-        parts["project_in"] = {"kind": "dense", "inputs": size, "path": style.project}
+    if size or style.always_project:
+        parts["project_in"] = tree(kind="dense", inputs=size, path=style.project)
     return parts
 
 

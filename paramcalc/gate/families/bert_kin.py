@@ -28,23 +28,18 @@ def summary(c: Config, path: str = "sequence_summary.summary") -> Tree:
 ELECTRA = Style(base="electra", narrow="embedding_size", pooled=(), classifier="dense")
 
 
+def generator(c: Config, _: Style) -> Tree:
+    """A head as wide as the token table: a layer, a norm, and the table with a bias for each token."""
+    size = c.optional("embedding_size") or c.size("hidden_size")
+    tied = "embedding" if c.flag("tie_word_embeddings", True) else None
+    where = "generator_predictions"
+    dense = {"kind": "dense", "path": f"{where}.dense", "outputs": size, "activation": "gelu", "component": "head"}
+    head = tree(kind="head", path="generator_lm_head", outputs=c.size("vocab_size"), inputs=size, bias=True, tied=tied)
+    return {"head_dense": dense, "head_norm": layer_norm(f"{where}.LayerNorm", size=size), "head": head}
+
+
 def electra(c: Config) -> Tree:
     """ELECTRA (Clark et al. 2020): a narrow token table; a generator that makes tokens, or a discriminator that judges them."""
-    size = c.optional("embedding_size") or c.size("hidden_size")
-
-    def generator(c: Config, _: Style) -> Tree:
-        tied = "embedding" if c.flag("tie_word_embeddings", True) else None
-        return {
-            "head_dense": {
-                "kind": "dense",
-                "path": "generator_predictions.dense",
-                "outputs": size,
-                "activation": "gelu",
-                "component": "head",
-            },
-            "head_norm": layer_norm("generator_predictions.LayerNorm", size=size),
-            "head": tree(kind="head", path="generator_lm_head", outputs=c.size("vocab_size"), inputs=size, bias=True, tied=tied),
-        }
 
     def other(c: Config, style: Style, task: str) -> Tree:
         if task == "multiple_choice":
@@ -62,11 +57,8 @@ def electra(c: Config) -> Tree:
 def rembert(c: Config) -> Tree:
     """RemBERT (Chung et al. 2020): a narrow token table in, a wide one out, never tied; the projection is there even if
     nothing is projected."""
-    style = Style(base="rembert", narrow="input_embedding_size", project="encoder.embedding_hidden_mapping_in")
+    style = Style(base="rembert", narrow="input_embedding_size", project="encoder.embedding_hidden_mapping_in", always_project=True)
     parts = encoder(c, style, layer(c, style))
-    if "project_in" not in parts:
-        first = parts.pop("layers")
-        parts |= {"project_in": {"kind": "dense", "path": style.project}, "layers": first}
 
     def head(c: Config, style: Style) -> Tree:
         size, where = c.size("output_embedding_size"), style.predictions

@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "deberta": "deberta deberta-v2",
     "efficient_encoders": "albert convbert distilbert funnel mobilebert squeezebert",
     "encoders": "esm fnet ibert layoutlm longformer luke mpnet mra nystromformer tapas yoso",
     "bert_kin": "bert-generation big_bird electra rembert roc_bert roformer xmod",
@@ -53,6 +54,8 @@ MODULES: dict[str, str] = {
     " qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
     "texts": "ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text qwen2_5_omni_text qwen2_5_vl_text"
     " qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text",
+    "towers": "got_ocr2_vision idefics3_vision internvl_vision llama4_vision_model pixtral pp_chart2table_vision"
+    " sam_vision_model smolvlm_vision video_llama_3_vision",
 }  # fmt: skip
 """Module to the model types it holds."""
 
