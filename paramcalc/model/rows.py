@@ -80,6 +80,10 @@ class CacheRow(NamedTuple):
     """`cache` (the cache's format), `compute` (the model's), or a format the reference fixes (`fp32`)."""
     expanded: tuple[int, ...] | None = None
     """For a latent: the shape that an engine without latent attention keeps instead."""
+    suffices: tuple[int, ...] | None = None
+    """The shape that would do, where the reference keeps more: a convolution over k tokens looks back at k - 1."""
+    split: int | None = None
+    """The axis that tensor parallelism divides (heads, channels); None where every rank holds the whole."""
     part: str = ""
     repeat: int = 1
     """Layers that hold one."""
@@ -121,6 +125,12 @@ def depthwise(name: str, channels: int, kernel: int, *, bias: bool = False) -> I
         yield Row(f"{name}.bias", (channels,), BIAS, "convolution", "", name, split=0)
 
 
-def state(name: str, *shape: int, dtype: str = "fp32") -> CacheRow:
+def state(name: str, *shape: int, dtype: str = "fp32", split: int | None = 0) -> CacheRow:
     """A recurrent state: its size is that of one sequence, whatever its length."""
-    return CacheRow(name, shape, "sequence", dtype=dtype)
+    return CacheRow(name, shape, "sequence", dtype=dtype, split=split)
+
+
+def conv_state(channels: int, kernel: int) -> CacheRow:
+    """The inputs that a causal convolution looks back at. The references keep `kernel` of them, of which the oldest is shifted
+    out before it is read; llama.cpp and vLLM keep kernel - 1."""
+    return CacheRow("conv_state", (channels, kernel), "sequence", dtype="compute", suffices=(channels, kernel - 1), split=0)

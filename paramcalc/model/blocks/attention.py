@@ -162,13 +162,13 @@ class Attention(Block):
             return
         _, kv_heads, head_dim, v_dim = self.dims(at)
         if self.source_tokens:
-            yield CacheRow("key", (self.sized.source_tokens, kv_heads, head_dim), "sequence")
-            yield CacheRow("value", (self.sized.source_tokens, kv_heads, v_dim), "sequence")
+            yield CacheRow("key", (self.sized.source_tokens, kv_heads, head_dim), "sequence", split=1)
+            yield CacheRow("value", (self.sized.source_tokens, kv_heads, v_dim), "sequence", split=1)
             return
         per = "source" if self.source else "token"
         window = self.window or self.chunk
-        yield CacheRow("key", (kv_heads, head_dim), per, window)
-        yield CacheRow("value", (kv_heads, v_dim), per, window)
+        yield CacheRow("key", (kv_heads, head_dim), per, window, split=0)
+        yield CacheRow("value", (kv_heads, v_dim), per, window, split=0)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         heads, kv_heads, head_dim, v_dim = (int(size) for size in self.dims(at))

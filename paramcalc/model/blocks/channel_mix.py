@@ -30,4 +30,4 @@ class ChannelMix(Block):
         yield from linear("value", at.width, size, split=1)
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
-        yield state("token_state", at.width, dtype="compute")
+        yield state("token_state", at.width, dtype="compute", split=None)

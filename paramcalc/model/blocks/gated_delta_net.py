@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
-from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
+from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 
 
 class GatedDeltaNet(Block):
@@ -61,5 +61,5 @@ class GatedDeltaNet(Block):
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
         mixed = 2 * n.key_heads * n.key_dim + n.value_heads * n.value_dim
-        yield state("conv_state", mixed, n.kernel, dtype="compute")
+        yield conv_state(mixed, n.kernel)
         yield state("recurrent_state", n.value_heads, n.key_dim, n.value_dim, dtype=self.state_dtype)

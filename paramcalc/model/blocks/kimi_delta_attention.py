@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from paramcalc.model.parts import Block, Count, Place
-from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
+from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 
 
 class KimiDeltaAttention(Block):
@@ -53,5 +53,5 @@ class KimiDeltaAttention(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
-        yield state("conv_state", 3 * n.heads * n.head_dim, n.kernel, dtype="compute")
+        yield conv_state(3 * n.heads * n.head_dim, n.kernel)
         yield state("recurrent_state", n.heads, n.head_dim, n.head_dim)

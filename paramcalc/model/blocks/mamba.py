@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
-from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
+from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 
 
 class Mamba(Block):
@@ -71,5 +71,5 @@ class Mamba(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
-        yield state("conv_state", n.inner, n.kernel, dtype="compute")
+        yield conv_state(n.inner, n.kernel)
         yield state("recurrent_state", n.inner, n.state)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
-from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, norm, state
+from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 
 
 class Mamba2(Block):
@@ -50,5 +50,5 @@ class Mamba2(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
-        yield state("conv_state", n.heads * n.head_dim + 2 * n.groups * n.state, n.kernel, dtype="compute")
+        yield conv_state(n.heads * n.head_dim + 2 * n.groups * n.state, n.kernel)
         yield state("recurrent_state", n.heads, n.head_dim, n.state)

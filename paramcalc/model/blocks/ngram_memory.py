@@ -51,4 +51,4 @@ class NgramMemory(Block):
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
         if self.kernel > 1:
-            yield state("conv_state", n.streams * at.width, (n.kernel - 1) * n.ngram, dtype="compute")
+            yield state("conv_state", n.streams * at.width, (n.kernel - 1) * n.ngram, dtype="compute", split=None)

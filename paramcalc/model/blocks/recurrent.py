@@ -70,6 +70,6 @@ class Recurrent(Block):
             return
         size = Size(self.size, "size") if self.size else at.width
         fed_back = Size(self.projection, "projection") if self.projection else size
-        yield state("hidden_state", self.sized.layers, fed_back, dtype="compute")
+        yield state("hidden_state", self.sized.layers, fed_back, dtype="compute", split=None)
         if self.type == "lstm":
-            yield state("cell_state", self.sized.layers, size, dtype="compute")
+            yield state("cell_state", self.sized.layers, size, dtype="compute", split=None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from paramcalc.model.parts import Block, Count, Place
-from paramcalc.model.rows import CacheRow, Row, depthwise, linear, state
+from paramcalc.model.rows import CacheRow, Row, conv_state, depthwise, linear
 
 
 class ShortConvolution(Block):
@@ -29,4 +29,4 @@ class ShortConvolution(Block):
         yield from linear("out_proj", at.width, at.width, bias=self.bias, split=1)
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
-        yield state("conv_state", at.width, self.sized.kernel, dtype="compute")
+        yield conv_state(at.width, self.sized.kernel)

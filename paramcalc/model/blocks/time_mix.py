@@ -35,6 +35,6 @@ class TimeMix(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         inner = Size(self.inner, "inner") if self.inner else at.width
-        yield state("token_state", at.width, dtype="compute")
+        yield state("token_state", at.width, dtype="compute", split=None)
         for name in ("numerator_state", "denominator_state", "max_state"):
             yield state(name, inner)
