@@ -109,7 +109,7 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path, run: Run) -> None:
     (tmp_path / "folder").mkdir()
     done = run("count", "folder")
     assert done.returncode == 3
-    assert "without a config.json" in done.stderr
+    assert "without a config.json or weights" in done.stderr
 
 
 def test_a_binary_file_is_refused(tmp_path: Path, run: Run) -> None:

@@ -18,6 +18,9 @@ from paramcalc.model.tree import architecture_from
 from paramcalc.words.errors import InputError, ParamcalcError, Problem, SourceError, UnknownArchitectureError, UsageError
 from paramcalc.words.nearest import did_you_mean
 
+WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
+"""Names of a checkpoint's files in a folder, the first that is there."""
+
 ABOUT = ("name", "source", "conventions")
 """What a simple spec says about a model beside its numbers."""
 
@@ -49,7 +52,14 @@ def load(
         return from_mapping(model.document, model.origin.source or model.name, reading) if overrides else model
     if isinstance(model, Mapping):
         return from_mapping(dict(model), "mapping", reading)
-    path, name = find(os.fspath(model))
+    return _from_path(*find(os.fspath(model)), reading)
+
+
+def _from_path(path: Path, name: str, reading: Reading) -> Architecture:
+    if path.name.endswith((".safetensors", ".safetensors.index.json")):
+        from paramcalc.gate.weights.read import read_weights
+
+        return read_weights(path, name, lambda config, called: _from_path(config, called, reading))
     return from_document(read_document(path, name), reading, config=path.suffix == ".json")
 
 
@@ -58,9 +68,10 @@ def find(model: str) -> tuple[Path, str]:
     path = Path(model)
     try:
         if path.is_dir():
-            if (path / "config.json").exists():
-                return path / "config.json", str(path / "config.json")
-            raise InputError("is a folder without a config.json", place=model)
+            for inside in (*WEIGHTS, "config.json"):
+                if (path / inside).exists():
+                    return path / inside, str(path / inside)
+            raise InputError("is a folder without a config.json or weights in safetensors", place=model)
         if path.exists():
             return path, model
     except (OSError, ValueError) as error:

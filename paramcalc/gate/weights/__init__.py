@@ -1,0 +1,1 @@
+"""Weight files: their headers say what they hold; the weights themselves are never read."""
