@@ -38,6 +38,7 @@ MODULES: dict[str, str] = {
     "linear": "bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next",
     "qwen4": "qwen4_exp qwen4_exp_text",
     "gemma4": "gemma3n_text gemma4_assistant gemma4_text gemma4_unified_assistant gemma4_unified_text",
+    "inkling": "inkling2_text inkling_text",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
