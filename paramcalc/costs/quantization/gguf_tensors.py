@@ -96,15 +96,15 @@ def _of(tensor: Tensor, model_type: str) -> Iterator[GgufTensor]:
 
 def _use(tensor: Tensor, axes: int) -> str:
     row = tensor.row
-    if "." in row.component:
+    if in_tower(tensor):
         return HALF if axes > 1 and row.kind != BIAS and row.op != "norm" else FULL
     component = row.component
+    if row.op == "embedding" and axes == 2:
+        return _table(tensor)
     if axes < 2 or row.kind == BIAS or row.op in ("norm", "") or component in _FULL_COMPONENTS or row.role == "shared_expert_gate":
         return FULL
     if row.op == "convolution":
         return FULL if component in _MIXERS else HALF
-    if row.op == "embedding":
-        return TABLE if row.role == "embedding" else HALF if component == "attention" else FULL
     if row.role == "head":
         return OUTPUT
     role = row.role.rpartition(".")[2]
@@ -113,6 +113,19 @@ def _use(tensor: Tensor, axes: int) -> str:
     if role == "kv_b_proj":
         return VALUE
     return _USES.get(role, OTHER)
+
+
+def _table(tensor: Tensor) -> str:
+    """The token table is quantized; positions and token types stay in fp32, relative positions in 16 bits."""
+    row = tensor.row
+    if row.role == "position" or "type" in row.part.rpartition(".")[2]:
+        return FULL
+    return TABLE if row.component == "embedding" else HALF
+
+
+def in_tower(tensor: Tensor) -> bool:
+    """Whether it belongs to a vision or audio tower, which is a file of its own."""
+    return "." in tensor.row.component
 
 
 def _latent(tensor: Tensor, shape: tuple[int, ...]) -> Iterator[GgufTensor]:
@@ -138,6 +151,7 @@ def _gated(tensor: Tensor, shape: tuple[int, ...]) -> Iterator[GgufTensor]:
 
 def about(made: Sequence[GgufTensor], model_type: str = "", *, imatrix: bool = False) -> About:
     """What the quantizer's rule asks about the model."""
+    made = [item for item in made if not in_tower(item.tensor)]
     rows = [item.tensor.row for item in made]
     layers = 1 + max((layer for item in made for layer in item.tensor.layers), default=0)
     gqa, heads_differ = _sharing(made, model_type)

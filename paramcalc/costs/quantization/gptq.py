@@ -18,8 +18,8 @@ WORD = 4
 
 
 def words(values: int, bits: int) -> int:
-    """Words of 32 bits that so many values fill; 3-bit values go 32 to three words."""
-    return -(-values // 32) * bits if bits == 3 else -(-values * bits // 32)
+    """Words of 32 bits that so many values fill; 32 values of 3 bits fill three."""
+    return -(-values * bits // 32)
 
 
 def stored(matrix: Matrix, scheme: Scheme) -> list[Part]:

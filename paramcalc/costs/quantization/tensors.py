@@ -36,6 +36,8 @@ class Tensor(NamedTuple):
         shape = tuple(int(size) for size in self.row.shape)
         if len(shape) < 2:
             return [(1, Matrix(1, product(shape)))]
+        if self.row.op == "stack" and len(shape) == 2 and self.row.experts and self.row.kind != BIAS:
+            return [self._folded(shape)]
         if self.row.op != "stack" or len(shape) < 3:
             outputs, inputs = (product(shape[1:]), shape[0]) if self.transposed else (shape[0], product(shape[1:]))
             return [(1, Matrix(outputs, inputs))]
@@ -45,6 +47,12 @@ class Tensor(NamedTuple):
         if self.row.role.endswith("gate_up_proj") and outputs % 2 == 0:
             return [(2 * experts, Matrix(outputs // 2, inputs))]
         return [(experts, Matrix(outputs, inputs))]
+
+    def _folded(self, shape: tuple[int, ...]) -> tuple[int, Matrix]:
+        """Experts folded into the first of two axes (DBRX): [experts · size, width], the down projection as well."""
+        experts = self.row.experts[0] if self.row.experts else 1
+        size, width = shape[0] // experts, shape[1]
+        return experts, Matrix(width, size) if self.row.role.endswith("down_proj") else Matrix(size, width)
 
 
 def tensors(architecture: Architecture, *, numbered: bool = False) -> list[Tensor]:
