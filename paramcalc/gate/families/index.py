@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "modern_encoders": "esmc eurobert gte jina_embeddings_v3 modernbert neomme nomic_bert ultrabert",
     "deberta": "deberta deberta-v2",
     "efficient_encoders": "albert convbert distilbert funnel mobilebert squeezebert",
     "encoders": "esm fnet ibert layoutlm longformer luke mpnet mra nystromformer tapas yoso",
@@ -39,6 +40,7 @@ MODULES: dict[str, str] = {
     "qwen4": "qwen4_exp qwen4_exp_text",
     "gemma4": "gemma3n_text gemma4_assistant gemma4_text gemma4_unified_assistant gemma4_unified_text",
     "inkling": "inkling2_text inkling_text",
+    "zaya": "hrm_text zaya",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
@@ -48,14 +50,17 @@ MODULES: dict[str, str] = {
     " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
-    "composite": "aya_vision cohere2_vision cosmos3_omni exaone4_5 gemma3 glm46v glm4v glm4v_moe glm_ocr glmga got_ocr2"
-    " idefics3 internvl llava llava_next llava_next_video llava_onevision mistral3 paligemma qwen2_5_vl"
-    " qwen2_vl qwen3_vl qwen3_vl_moe smolvlm video_llava vipllava",
+    "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fuyu gemma3 glm46v"
+    " glm4v glm4v_moe glm_ocr glmga got_ocr2 hyperclovax_vision_v2 idefics2 idefics3 internvl kimi_k25 lfm2_vl"
+    " lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl mistral3"
+    " mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe smolvlm"
+    " video_llama_3 video_llava vipllava",
     "visual": "ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision glm_ocr_vision qwen2_5_vl_vision"
     " qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
-    "texts": "ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text qwen2_5_omni_text qwen2_5_vl_text"
-    " qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text",
-    "towers": "got_ocr2_vision idefics3_vision internvl_vision llama4_vision_model pixtral pp_chart2table_vision"
+    "texts": "ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text paddleocr_vl_text qwen2_5_omni_text"
+    " qwen2_5_vl_text qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text",
+    "towers": "got_ocr2_vision idefics2_vision idefics3_vision internvl_vision kimi_k25_vision llama4_vision_model"
+    " minimax_m3_vl_vision ovis2_vision paddleocr_vl_vision pixtral pp_chart2table_vision qianfan_ocr_vision"
     " sam_vision_model smolvlm_vision video_llama_3_vision",
 }  # fmt: skip
 """Module to the model types it holds."""
