@@ -29,9 +29,9 @@ def v4_sights(c: Config) -> list[str]:
 
 
 def v4_rate(c: Config, kind: str, legacy: str, default: int) -> int:
-    """Tokens of a run; an older key of its own wins over `compress_rates`."""
+    """Tokens of a run; an older key of its own wins over `compress_rates`. A spec has to say them."""
     rates = c.part("compress_rates")
-    return c.optional(legacy) or rates.optional(kind) or default
+    return c.optional(legacy) or (rates.size(kind) if c.spec else rates.optional(kind) or default)
 
 
 def v4_compressors(c: Config, sight: str) -> Tree:
@@ -98,6 +98,9 @@ def dots3_changes(c: Config, seen: list[str]) -> list[Changes]:
     listed = stated(c, len(seen), [*SWA, "qk_rope_head_dim"], ["num_key_value_heads", "head_dim"])
     if listed is not None:
         return listed
+    if c.spec:
+        sizes = {key: size for key in (*SWA, "qk_rope_head_dim") if (size := c.optional(f"swa_{key}"))}
+        return [sizes if sight == "local" else {} for sight in seen]
     sizes = {key: c.optional(f"swa_{key}") or size for key, size in SWA.items()}
     rest = (c.optional("swa_head_dim") or 256) - sizes["qk_nope_head_dim"]
     sizes["qk_rope_head_dim"] = c.optional("swa_qk_rope_head_dim") or rest
@@ -115,7 +118,7 @@ def dots3(c: Config) -> Tree:
         ours |= {"qk_rope_head_dim": "rope_dim", "v_head_dim": "v_dim"}
         block |= {ours[key]: size for key, size in changes[word].items()}
         if word.startswith("local"):
-            block["window"] = c.optional("sliding_window") or c.optional("sliding_window_size") or 512
+            block |= tree(window=c.optional("sliding_window") or c.optional("sliding_window_size") or (None if c.spec else 512))
         return block | {"names": {"k_rope_norm": "k_rope_only_layernorm", "gate_proj": "g_proj"}}
 
     def beside(c: Config, word: str, _: str) -> Tree:

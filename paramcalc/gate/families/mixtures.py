@@ -44,7 +44,7 @@ def mixture(
     names = {name: its for name, its in (("router", router), ("shared_expert", shared_name)) if name == "router" or beside}
     return (
         {"kind": "experts", "path": path, "count": c.size("num_experts"), "visited": seen}
-        | tree(expert=tree(size=c.size(size), bias=bias or None, activation=activation), shared=beside, router=router_fields)
+        | tree(expert=tree(size=c.size(size), bias=bias or None, activation=activation), shared=beside, router=dict(router_fields or {}))
         | {"names": names | fields.pop("names", {})}
         | tree(**fields)
     )
