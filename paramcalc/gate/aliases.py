@@ -158,6 +158,8 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("ForAudioClassification", "audio_classification"),
     ("ForAudioFrameClassification", "audio_frame"),
     ("ForXVector", "xvector"),
+    ("VisionTransformer", "base"),
+    ("Encoder", "base"),
     ("TextModel", "base"),
     ("VisionModel", "base"),
     ("Model", "base"),

@@ -182,8 +182,8 @@ class Config:
         kind = known if known and key in self.defaults.fixed else own or model_type or known or ""
         shared = over if isinstance(over, Mapping) and value is None else None
         place = f"{self.place}{key}."
-        if flat and value is None:
-            inner, place = self._flat(kind), self.place
+        if flat and value is None and (stated_here := self._flat(kind)):
+            inner, place, shared = stated_here, self.place, None
         self.children[key] = Config(inner, kind, spec=self.spec, place=place, over=shared, root=self.root)
         return self.children[key]
 

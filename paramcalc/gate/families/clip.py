@@ -59,36 +59,42 @@ def projected(c: Config, parts: Tree, side: str) -> Tree:
     return parts
 
 
-def siglip_vision(c: Config, *, naive: bool = True) -> Tree:
+def flattened(c: Config) -> Tree:
+    """A dense layer on patches that come as rows of numbers."""
+    inputs = c.size("num_channels") * c.size("patch_size") ** 2
+    return {"kind": "dense", "path": "embeddings.patch_embedding", "inputs": inputs, "component": "embedding"}
+
+
+def siglip_vision(
+    c: Config, *, flat: bool = False, placed: bool = True, headed: bool = True, prefix: str = "", after: Tree | None = None
+) -> Tree:
     """The image side of SigLIP: no class token; a probe that attends to all patches makes the one vector.
 
-    SigLIP 2 (Tschannen et al. 2025) keeps the aspect ratio: patches come flattened, so a dense layer embeds them.
+    SigLIP 2 (Tschannen et al. 2025) keeps the aspect ratio: its patches come `flat`. `placed`: whether there is a table of
+    positions; `headed`: whether `vision_use_head` is asked; `after`: what follows the last norm.
     """
-    width = c.size("hidden_size")
-    if naive:
-        rows, embed = patches(c), patch_embedding(c, "embeddings.patch_embedding")
-    else:
-        rows, inputs = c.size("num_patches"), c.size("num_channels") * c.size("patch_size") ** 2
-        embed = {"kind": "dense", "path": "embeddings.patch_embedding", "inputs": inputs, "component": "embedding"}
-    parts: Tree = {
-        "patches": embed,
-        "position": {"rows": rows, "path": "embeddings.position_embedding"},
-        "layers": layers(c),
-        "norm": layer_norm("post_layernorm"),
-    }
-    if c.flag("vision_use_head", True):
-        pooling = attention(c, CLIP, path="attention", fused="qkv", names=TORCH_ATTENTION)
-        parts["attention_pooling"] = {
-            "path": "head",
-            "probe": token("probe", 1, 1, width),
-            "attention": pooling,
-            "norm": layer_norm("layernorm"),
-            "feed_forward": feed_forward(c, CLIP),
-            "flow": ["attention", "norm feed_forward +"],
-        }
+    rows = c.size("num_patches") if flat else patches(c) if placed else None
+    parts: Tree = {"patches": flattened(c) if flat else patch_embedding(c, "embeddings.patch_embedding")}
+    if placed:
+        parts["position"] = {"rows": rows, "path": "embeddings.position_embedding"}
+    parts |= {"layers": layers(c), "norm": layer_norm("post_layernorm")}
+    if headed and c.flag("vision_use_head", True):
+        parts["attention_pooling"] = attention_pooling(c)
     if c.task("base") != "base":
         refuse(c)
-    return document(c, parts, tokens=rows, cache=False)
+    return document(c, under(prefix, parts | (after or {})), tokens=rows, cache=False)
+
+
+def attention_pooling(c: Config) -> Tree:
+    """A learned query that attends to all patches, then a feed-forward network."""
+    return {
+        "path": "head",
+        "probe": token("probe", 1, 1, c.size("hidden_size")),
+        "attention": attention(c, CLIP, path="attention", fused="qkv", names=TORCH_ATTENTION),
+        "norm": layer_norm("layernorm"),
+        "feed_forward": feed_forward(c, CLIP),
+        "flow": ["attention", "norm feed_forward +"],
+    }
 
 
 def clip(c: Config, *, biased: bool = False, projections: bool = True) -> Tree:
@@ -128,7 +134,7 @@ FAMILIES = {
     "siglip": partial(clip, **SIGLIP),
     "siglip2": partial(clip, **SIGLIP),
     "siglip2_text_model": partial(text_encoder, headed=True),
-    "siglip2_vision_model": partial(siglip_vision, naive=False),
+    "siglip2_vision_model": partial(siglip_vision, flat=True),
     "siglip_text_model": partial(text_encoder, headed=True),
     "siglip_vision_model": siglip_vision,
 }

@@ -70,6 +70,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "glm4v_moe_text": partial(PLAINLY, attend=partial(attention, out_bias=False, rounded=True), experts=DEEPSEEK, feeds=FIRST_DENSE),
     "glm4v_text": partial(decoder, attend=partial(attention, bias=QKV, own_dim=False), feed=FUSED, layout=GLM4),
     "glm_ocr_text": partial(decoder, attend=UNBIASED, feed=FUSED, layout=GLM4),
+    "paddleocr_vl_text": partial(decoder, attend=partial(attention, bias="use_bias"), feed=partial(feed_forward, bias="use_bias")),
     "qwen2_5_omni_text": QWEN2,
     "qwen2_5_vl_text": QWEN2,
     "qwen2_vl_text": QWEN2,

@@ -52,9 +52,8 @@ def patches(c: Config, image: str = "image_size", patch: str = "patch_size") -> 
 def patch_embedding(c: Config, path: str, **fields: Any) -> Tree:
     """A convolution over patches that do not overlap."""
     sides = list(pair(c, "patch_size"))
-    return tree(kind="convolution", path=path, inputs=c.size("num_channels"), kernel=sides, stride=sides, component="embedding") | tree(
-        **fields
-    )
+    inputs = fields.pop("inputs", None) or c.size("num_channels")
+    return tree(kind="convolution", path=path, inputs=inputs, kernel=sides, stride=sides, component="embedding") | tree(**fields)
 
 
 def token(path: str, *shape: int) -> Tree:
