@@ -148,7 +148,7 @@ def dropped(c: Config, key: str) -> Tree:
 def under(prefix: str, parts: Tree) -> Tree:
     """Parts with their reference names put under a prefix; one whose name starts with `/` stands at the root."""
     return {
-        name: part | {"path": prefix + part["path"]} if "path" in part and not part["path"].startswith("/") else part
+        name: part | {"path": (prefix + part["path"]).rstrip(".")} if "path" in part and not part["path"].startswith("/") else part
         for name, part in parts.items()
     }
 
