@@ -34,6 +34,7 @@ def placed(block: Block, place: Place) -> Iterator[Row]:
             role=row.role or place.part.rpartition(".")[2],
             repeat=row.repeat * place.stored,
             applied=row.repeat * place.applied,
+            trainable=row.trainable and place.trainable,
         )
 
 

@@ -50,6 +50,8 @@ class Origin(NamedTuple):
     unread: tuple[str, ...] = ()
     """Keys that were not understood."""
     warnings: tuple[str, ...] = ()
+    stored: Mapping[str, int] = {}
+    """Bytes that a weight file holds in each number format; empty where no weights were read."""
 
 
 class Architecture(BaseModel):
@@ -109,6 +111,7 @@ def _part(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> 
             tower=f"{part.tower}." if part.tower else at.tower,
             tokens=at.tokens if part.tokens is None else part.tokens,
             cached=at.cached if part.cache is None else part.cache,
+            trainable=at.trainable if part.trainable is None else part.trainable,
             stored=place.stored * (part.repeat if part.stored is None else 1),
             applied=place.applied * part.repeat,
         ),

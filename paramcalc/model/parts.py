@@ -42,6 +42,8 @@ class Place(NamedTuple):
     """The token axis: the `context`, the `source` of an encoder-decoder, or a fixed number of tokens."""
     cached: bool = True
     """Whether decoding keeps a cache here; encoders and towers keep none."""
+    trainable: bool = True
+    """Whether the reference trains what is here; some modules are frozen when a model is made."""
 
 
 class Part(BaseModel):
@@ -92,6 +94,8 @@ class Group(Part):
     """`context`, `source`, or a fixed number of tokens."""
     cache: bool | None = None
     """Whether decoding keeps a cache inside; false for encoders and towers."""
+    trainable: bool | None = None
+    """False for what the reference freezes when it makes the model."""
     repeat: Count = 1
     """How many equal copies stand one after another."""
     tower: str | None = None

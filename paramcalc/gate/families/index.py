@@ -42,6 +42,7 @@ MODULES: dict[str, str] = {
     "gemma4": "gemma3n_text gemma4_assistant gemma4_text gemma4_unified_assistant gemma4_unified_text",
     "inkling": "inkling2_text inkling_text",
     "zaya": "hrm_text zaya",
+    "blt": "blt",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
