@@ -60,6 +60,10 @@ def _from_path(path: Path, name: str, reading: Reading) -> Architecture:
         from paramcalc.gate.weights.read import read_weights
 
         return read_weights(path, name, lambda config, called: _from_path(config, called, reading))
+    if path.suffix == ".gguf":
+        from paramcalc.gate.weights.gguf_model import read_gguf_model
+
+        return read_gguf_model(path, name, lambda config, called: from_mapping(config, called, reading, config=True))
     return from_document(read_document(path, name), reading, config=path.suffix == ".json")
 
 

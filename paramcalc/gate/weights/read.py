@@ -41,7 +41,10 @@ def read_weights(path: Path, name: str, configured: Callable[[Path, str], Archit
         notes.append(f"its weights are packed ({', '.join(packed)}): the config says how many there are, the file is not compared")
     else:
         notes += differences(inventory(model), tensors)
-    origin = model.origin._replace(source=name, form="safetensors", warnings=(*model.origin.warnings, *notes))
+    held: dict[str, int] = {}
+    for tensor in stored:
+        held[tensor.format] = held.get(tensor.format, 0) + tensor.bytes
+    origin = model.origin._replace(source=name, form="safetensors", warnings=(*model.origin.warnings, *notes), stored=held)
     return model.model_copy(update={"origin": origin, "dtype": model.dtype or _dtype(stored)})
 
 
