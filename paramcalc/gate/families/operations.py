@@ -66,8 +66,11 @@ def _parts(tree: Tree) -> Iterator[tuple[str, str, Tree]]:
     for name, value in tree.items():
         if not isinstance(value, dict):
             continue
-        if name in ("parts", "kinds"):
+        if name == "parts":
             yield from _parts(value)
+        elif name == "kinds":  # a layer is a group, whatever it is called
+            for kind, layer in value.items():
+                yield from _parts({kind: layer} if "kind" in layer else layer)
         elif isinstance(value.get("kind", name), str) and name not in ("names", "conventions", "quantization"):
             yield name, value.get("kind", name), value
             yield from _parts(value)
