@@ -31,8 +31,8 @@ class Segment(NamedTuple):
     """Whether it is a layer: what checkpointing recomputes, and what ZeRO-3 gathers."""
     frozen: bool = False
     """Whether nothing in it trains, by choice (`last-n`)."""
-    extra: tuple[Storage, ...] = ()
-    """Other tensors that checkpointing holds for it, beside the stream."""
+    stored_once: bool = False
+    """Whether all its copies use the same weights (ALBERT)."""
 
 
 class Walk:
@@ -55,6 +55,8 @@ class Walk:
         """Whether the last layers see earlier tokens only."""
         self.pending: tuple[Block, Place] | None = None
         self.logits: Value | None = None
+        self.head_ops: tuple[Op, ...] = ()
+        """The operations of the output matrix and the loss."""
         self.traced: dict[tuple[str, bool, bool, str], Segment] = {}
 
     def record(self) -> list[Segment]:
@@ -100,6 +102,7 @@ class Walk:
         if isinstance(block, Embedding) and block.index == "relative":
             self.pending = (block, place)  # the first layer makes the bias
             return
+        before = len(self.tape.ops)
         made = forward(self.tape, block, stream, place)
         if stream is None and self.inputs_need_grad and not made.needs_grad:
             made.needs_grad = True
@@ -108,6 +111,7 @@ class Walk:
             self.logits = made
             causal = self.decodes and self.tape.source is None
             self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length))
+            self.head_ops = tuple(self.tape.ops[before:])
 
     def _group(self, group: Group, name: str, place: Place) -> None:
         if group.tokens == "source" and self.tape.source is None:
@@ -174,7 +178,7 @@ class Walk:
             self.tape.beside(*self.pending)
             self.pending = None
         made = self._inside(layer, entry, at)
-        done = Segment(at.part, tuple(self.tape.ops), entry, made, 1, True, frozen)
+        done = Segment(at.part, tuple(self.tape.ops), entry, made, 1, True, frozen, layer.stored == 1)
         self.tape.ops, self.tape.frozen, self.tape.copies = ops, False, copies
         self.traced[key] = done
         return done

@@ -1,0 +1,202 @@
+"""One forward and one backward pass: what lives at the fullest moment of each phase, by term.
+
+A kind of layer is looked at once. Its copies differ in what stands before and behind them, by as much each time, so that
+the fullest of them is the first or the last; the work does not grow with depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from paramcalc.costs.training.liveness import (
+    ACTIVATIONS,
+    GRADIENTS,
+    LOGITS,
+    WORKSPACE,
+    Backward,
+    Bytes,
+    Kept,
+    Scene,
+    forward,
+    made,
+    saved,
+)
+from paramcalc.costs.training.walk import Segment
+from paramcalc.model.tape import Storage
+
+FORWARD, FORWARD_END, BACKWARD_START, BACKWARD, BACKWARD_END = "forward", "forward_end", "backward_start", "backward", "backward_end"
+
+
+class Policy(NamedTuple):
+    """What is kept, and by whom."""
+
+    checkpointing: bool = False
+    loss: frozenset[Storage] = frozenset()
+    """Logits and what is made of them."""
+    held: frozenset[Storage] = frozenset()
+    """Outputs that the caller holds until the step is over."""
+    inputs: int = 0
+    """Bytes of token ids and labels."""
+    accumulated: bool = False
+    """Whether gradients of an earlier micro-batch are there already."""
+    gathered: int = 0
+    """Workspace that every layer needs beside its own: its parameters, where they are sharded."""
+
+
+class Passes(NamedTuple):
+    """A forward and a backward pass."""
+
+    phases: dict[str, Bytes]
+    """The fullest moment of each phase, beside what is always there."""
+    saved: int
+    """Bytes that autograd keeps when the forward pass has ended."""
+    kept: list[tuple[Kept, int]]
+    """Every kept tensor, and how often it is there."""
+    gradients: int
+    """Bytes of all gradients."""
+
+
+class _Left(NamedTuple):
+    """What one run of equal segments left behind on the way forward."""
+
+    each: Bytes
+    once: Bytes
+
+
+class _Run:
+    def __init__(self, segments: Sequence[Segment], policy: Policy) -> None:
+        self.segments = segments
+        self.policy = policy
+        self.phases: dict[str, Bytes] = {}
+        self.kept: list[tuple[Kept, int]] = []
+        self.shared: set[Storage] = set()
+        self.live: Bytes = {ACTIVATIONS: policy.inputs, LOGITS: 0, GRADIENTS: 0, WORKSPACE: 0}
+
+    def scene(self, segment: Segment, *, keeps: bool = True) -> Scene:
+        return Scene(segment.ops, segment.entry, segment.exit, self.policy.loss, self.policy.held & made(segment.ops), keeps)
+
+    def redone(self, segment: Segment) -> bool:
+        """Whether a segment keeps its input alone and is computed again on the way back."""
+        return self.policy.checkpointing and segment.layer
+
+    def passes(self) -> Passes:
+        total = self.gradients()
+        if self.policy.accumulated:
+            self.live[GRADIENTS] = total
+        left, cached = [], 0
+        for segment in self.segments:
+            left.append(self.left(segment))
+            cached = self.ahead(segment, left[-1], cached)
+        unsaved = self.policy.held - {storage for segment in self.segments for storage in saved(segment.ops)}
+        self.note(FORWARD_END, _sum(self.live, {LOGITS: sum(storage.bytes for storage in unsaved)}))
+        known: set[Storage] = set()
+        for segment, behind in zip(reversed(self.segments), reversed(left), strict=True):
+            self.back(segment, behind, known)
+        self.note(BACKWARD_END, self.live)
+        return Passes(self.phases, sum(kept.bytes * times for kept, times in self.kept), self.kept, total)
+
+    def left(self, segment: Segment) -> _Left:
+        """What a segment keeps for the way back: each copy of it, and once for all of them."""
+        own = made(segment.ops)
+        entry = segment.entry.storage if segment.entry is not None else None
+        kept, redone = saved(segment.ops), self.redone(segment)
+        each: Bytes = {ACTIVATIONS: 0, LOGITS: 0}
+        if redone and entry is not None:
+            self.kept.append((Kept("layer input", segment.name, entry.bytes, "activation"), segment.times))
+            each[ACTIVATIONS] = entry.bytes
+        for storage, row in kept.items():
+            if not redone and (storage in own or storage is entry):
+                self.kept.append((row, segment.times))
+                each[LOGITS if storage in self.policy.loss else ACTIVATIONS] += storage.bytes
+        once = 0
+        for storage in dict.fromkeys(value.storage for op in segment.ops for value in op.inputs):
+            if storage in own or storage is entry or storage.kind != "activation" or storage in self.shared:
+                continue
+            self.shared.add(storage)
+            once += storage.bytes
+            if (not is_constant(storage)) if redone else storage in kept:
+                self.kept.append((Kept(storage.name, storage.where, storage.bytes, storage.kind), 1))
+        return _Left(each, {ACTIVATIONS: once})
+
+    def ahead(self, segment: Segment, left: _Left, cached: int) -> int:
+        """A run of equal segments on the way forward. Returns the bytes of weights that autocast holds copies of."""
+        redone = self.redone(segment)
+        meter = forward(self.scene(segment, keeps=not redone))
+        copies = 0
+        if redone:
+            copies = sum(op.output.storage.bytes for op in segment.ops if op.output.storage.kind == "copy" and op.output.needs_grad)
+        before = {WORKSPACE: cached + copies * (segment.times - 1) + self.gathered(segment)}
+        self.note(FORWARD, _sum(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak))
+        self.live = _sum(self.live, left.once, _times(left.each, segment.times))
+        return cached + copies * segment.times
+
+    def back(self, segment: Segment, left: _Left, known: set[Storage]) -> None:
+        """A run of equal segments on the way back: the last copy first, with the gradients of those behind it."""
+        redone, last = self.redone(segment), segment is self.segments[-1]
+        older = frozenset(self.parameters(segment)) if self.policy.accumulated else frozenset()
+        run = Backward(self.scene(segment), holds_entry=redone, known=frozenset(known), added_to=older).run()
+        there = known | older
+        moments = [run.meter.at_peak]
+        if redone:
+            moments.append(_sum(forward(self.scene(segment)).at_peak, {WORKSPACE: run.exit_bytes}))
+        new = {storage: size for storage, size in run.parameters.items() if storage not in there}
+        grown = sum(new.values())
+        more = 0 if segment.stored_once else grown
+        for moment in moments:
+            for behind in {0, segment.times - 1}:
+                offset = _sum(self.live, _times(left.each, -behind - 1), {GRADIENTS: more * behind, WORKSPACE: self.gathered(segment)})
+                if last:
+                    self.note(BACKWARD_START, _sum(offset, moment))
+                self.note(BACKWARD, _sum(offset, moment))
+        self.live = _sum(self.live, _times(left.each, -segment.times), _times(left.once, -1))
+        self.live[GRADIENTS] += grown + more * (segment.times - 1)
+        if not segment.layer or segment.stored_once:
+            known |= set(new)
+        if last:
+            self.live[LOGITS] += sum(storage.bytes for storage in self.policy.held)
+
+    def gathered(self, segment: Segment) -> int:
+        return self.policy.gathered if segment.layer else 0
+
+    def parameters(self, segment: Segment) -> dict[Storage, int]:
+        return Backward(self.scene(segment)).run().parameters
+
+    def gradients(self) -> int:
+        """Bytes of all gradients, those of a shared parameter once."""
+        seen: set[Storage] = set()
+        total = 0
+        for segment in self.segments:
+            found = self.parameters(segment)
+            if segment.layer and not segment.stored_once:
+                total += sum(found.values()) * segment.times
+            else:
+                total += sum(size for storage, size in found.items() if storage not in seen)
+                seen |= set(found)
+        return total
+
+    def note(self, phase: str, moment: Bytes) -> None:
+        if phase not in self.phases or sum(moment.values()) > sum(self.phases[phase].values()):
+            self.phases[phase] = dict(moment)
+
+
+def run_passes(segments: Sequence[Segment], policy: Policy) -> Passes:
+    """Run the segments forwards and backwards."""
+    return _Run(segments, policy).passes()
+
+
+def is_constant(storage: Storage) -> bool:
+    """A table made from the positions alone; checkpointing is not handed it as an argument, and so does not keep it."""
+    return storage.where == "model" and not storage.name.startswith("zero")
+
+
+def _sum(*parts: Bytes) -> Bytes:
+    found: Bytes = {}
+    for part in parts:
+        for term, size in part.items():
+            found[term] = found.get(term, 0) + size
+    return found
+
+
+def _times(part: Bytes, number: int) -> Bytes:
+    return {term: size * number for term, size in part.items()}
