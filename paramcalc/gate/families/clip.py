@@ -33,8 +33,9 @@ def text_encoder(c: Config, *, headed: bool = False) -> Tree:
     return document(c, projected(c, parts, "text"), cache=False)
 
 
-def vision_encoder(c: Config) -> Tree:
+def vision_encoder(c: Config, *, prefix: str = "") -> Tree:
     """The image side of CLIP: a class token, a norm before the layers, and no bias on the patches."""
+    c.ignore("vocab_size")  # LLaVA writes the text's there
     rows = patches(c) + 1
     parts = {
         "patches": patch_embedding(c, "embeddings.patch_embedding", bias=False),
@@ -44,7 +45,7 @@ def vision_encoder(c: Config) -> Tree:
         "layers": layers(c),
         "norm": layer_norm("post_layernorm"),
     }
-    return document(c, projected(c, parts, "visual"), tokens=rows, cache=False)
+    return document(c, projected(c, under(prefix, parts), "visual"), tokens=rows, cache=False)
 
 
 def projected(c: Config, parts: Tree, side: str) -> Tree:
@@ -128,6 +129,7 @@ FAMILIES = {
     "clip": clip,
     "clip_text_model": text_encoder,
     "clip_vision_model": vision_encoder,
+    "git_vision_model": partial(vision_encoder, prefix="vision_model."),
     "metaclip_2": clip,
     "metaclip_2_text_model": text_encoder,
     "metaclip_2_vision_model": vision_encoder,

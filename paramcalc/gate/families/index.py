@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "bart_kin": "bigbird_pegasus fsmt led marian mvp pegasus_x prophetnet trocr",
     "xlnet": "cpmant flaubert xlm xlnet",
     "modern_encoders": "esmc eurobert gte jina_embeddings_v3 modernbert neomme nomic_bert ultrabert",
     "deberta": "deberta deberta-v2",
@@ -48,8 +49,9 @@ MODULES: dict[str, str] = {
     "pyramid": "convnext convnextv2 resnet swin swinv2",
     "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
     "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
-    "clip": "clip clip_text_model clip_vision_model metaclip_2 metaclip_2_text_model metaclip_2_vision_model siglip"
-    " siglip2 siglip2_text_model siglip2_vision_model siglip_text_model siglip_vision_model",
+    "clip": "clip clip_text_model clip_vision_model git_vision_model metaclip_2 metaclip_2_text_model"
+    " metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model siglip_text_model"
+    " siglip_vision_model",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
     "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fuyu gemma3 glm46v"
@@ -64,6 +66,9 @@ MODULES: dict[str, str] = {
     "towers": "got_ocr2_vision idefics2_vision idefics3_vision internvl_vision kimi_k25_vision llama4_vision_model"
     " minimax_m3_vl_vision ovis2_vision paddleocr_vl_vision pixtral pp_chart2table_vision qianfan_ocr_vision"
     " sam_vision_model smolvlm_vision video_llama_3_vision",
+    "blip": "blip blip-2 blip_2_qformer blip_2_vision_model blip_text_model blip_vision_model git instructblip"
+    " instructblip_qformer instructblip_vision_model instructblipvideo instructblipvideo_qformer"
+    " instructblipvideo_vision_model",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -13,6 +13,11 @@ STREAM = ("width", "tokens", "cache", "flow")
 """What a document says about its stream, and so about the group it becomes."""
 
 
+def told(c: Config, **values: Any) -> None:
+    """Set what the class around a sub-config sets in it, whatever the input says."""
+    c.given = {**c.given, **values}
+
+
 def whole(c: Config, task: str = "base") -> Tree:
     """The full form of a sub-config, built for a task whatever its own `architectures` say."""
     c.serves = task

@@ -21,6 +21,7 @@ def dense(path: str, inputs: int, outputs: int, bias: bool = True) -> Tree:
 
 def video_patches(c: Config, width: int, *, bias: bool = True) -> Tree:
     """A convolution over patches of a few frames."""
+    c.ignore("in_chans", "spatial_patch_size")  # published beside the keys that the class reads
     side = c.size("patch_size")
     kernel = [c.size("temporal_patch_size"), side, side]
     return tree(
