@@ -44,14 +44,15 @@ MODULES: dict[str, str] = {
     "inkling": "inkling2_text inkling_text",
     "zaya": "hrm_text zaya",
     "blt": "blt",
+    "reformer": "moshi reformer",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 resnet swin swinv2",
     "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
     "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
-    "clip": "clip clip_text_model clip_vision_model git_vision_model metaclip_2 metaclip_2_text_model"
-    " metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model siglip_text_model"
-    " siglip_vision_model",
+    "clip": "clip clip_text_model clip_vision_model git_vision_model kosmos_2_vision_model metaclip_2"
+    " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
+    " siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
     "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fuyu gemma3 glm46v"
@@ -69,6 +70,8 @@ MODULES: dict[str, str] = {
     "blip": "blip blip-2 blip_2_qformer blip_2_vision_model blip_text_model blip_vision_model git instructblip"
     " instructblip_qformer instructblip_vision_model instructblipvideo instructblipvideo_qformer"
     " instructblipvideo_vision_model",
+    "kosmos": "kosmos-2 kosmos-2.5 kosmos_2_5_text_model kosmos_2_5_vision_model kosmos_2_text_model pix2struct"
+    " pix2struct_text_model pix2struct_vision_model",
 }  # fmt: skip
 """Module to the model types it holds."""
 
