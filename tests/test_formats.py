@@ -17,11 +17,17 @@ GOLDEN = Path(__file__).parent / "golden"
 RECORDED = json.loads((GOLDEN / "ggml_sizes.json").read_text())["types"]
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), [("fp32", 4), ("fp16", 2), ("bf16", 2), ("fp8_e4m3", 1), ("int8", 1), ("bool", 1), ("fp64", 8), ("int64", 8)]
-)
+BYTES = {1: "bool fp8_e4m3 fp8_e5m2 fp8_e8m0 int8 uint8", 2: "bf16 fp16 int16 uint16", 4: "fp32 int32 uint32"}
+BYTES |= {8: "complex64 fp64 int64 uint64"}
+
+
+@pytest.mark.parametrize(("name", "size"), [(name, size) for size, names in BYTES.items() for name in names.split()])
 def test_a_plain_format_takes_its_bytes_per_value(name: str, size: int) -> None:
     assert FORMATS[name].bytes_for(7) == 7 * size
+
+
+def test_every_plain_format_is_listed_above() -> None:
+    assert {name for names in BYTES.values() for name in names.split()} | {"int4", "fp4_e2m1"} == set(FORMATS)
 
 
 def test_int4_packs_two_values_a_byte_and_begins_a_byte_for_the_odd_one() -> None:

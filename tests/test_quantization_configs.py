@@ -10,7 +10,9 @@ import paramcalc
 from paramcalc.costs.quantization.configs import scheme_for, scheme_from_config
 from paramcalc.costs.quantization.held import by_format
 from paramcalc.costs.quantization.left_out import compressed_list, transformers_list, wildcard_list
-from paramcalc.costs.quantization.weights import weights_of
+from paramcalc.costs.quantization.tensors import Tensor
+from paramcalc.costs.quantization.weights import weight_bytes, weights_of
+from paramcalc.model.rows import Row
 from paramcalc.words.errors import InputError, UsageError
 
 LLAMA = {
@@ -57,6 +59,47 @@ def test_a_checkpoints_config_names_its_scheme(name: str) -> None:
     assert scheme_from_config(CONFIGS[name]).name == name
 
 
+COMPRESSED = [
+    ({"num_bits": 8, "type": "float", "strategy": "tensor"}, 130 * 320 + 2),
+    ({"num_bits": 8, "type": "float", "strategy": "channel"}, 130 * 320 + 130 * 2),
+    ({"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]}, 130 * 320 + 2 * 3 * 2),
+    ({"num_bits": 8, "type": "float", "strategy": "group", "group_size": 32}, 130 * 320 + 130 * 10),
+    ({"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32}, 130 * 10 * 17),
+    ({"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}, 130 * 20 * 9 + 4),
+    ({"num_bits": 2, "type": "int", "strategy": "group", "group_size": 64}, 130 * 20 * 4 + 130 * 5 * 2 + 16),
+    ({"num_bits": 8, "type": "int", "strategy": "tensor"}, 130 * 320 + 2),
+]
+"""`weights` of compressed-tensors, and the bytes of a matrix [130, 320] under them."""
+
+
+@pytest.mark.parametrize(
+    ("weights", "size"), COMPRESSED, ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else ""
+)
+def test_each_strategy_of_compressed_tensors_has_its_own_scales(weights: dict[str, Any], size: int) -> None:
+    row = Row("model.layers.{}.mlp.up_proj.weight", (130, 320), op="linear", role="up_proj")
+    layout = "int-quantized" if weights["type"] == "int" and weights["num_bits"] == 8 else ""
+    (held,) = weight_bytes([Tensor(row)], scheme_from_config(of_weights(layout, **weights)))
+    assert held.bytes == size
+
+
+def test_nvfp4_keeps_a_scale_for_its_inputs_where_they_are_quantized_too() -> None:
+    config = of_weights(num_bits=4, type="float", strategy="tensor_group", group_size=16)
+    assert scheme_from_config(config).input_scales == 0
+    config["config_groups"]["group_0"]["input_activations"] = {"num_bits": 4, "type": "float", "dynamic": "local"}
+    assert scheme_from_config(config).input_scales == 1
+
+
+def test_fp8_without_blocks_has_one_scale_a_matrix() -> None:
+    row = Row("model.layers.{}.mlp.up_proj.weight", (130, 320), op="linear", role="up_proj")
+    (held,) = weight_bytes([Tensor(row)], scheme_from_config(CONFIGS["fp8-tensor"]))
+    assert held.bytes == 130 * 320 + 4 + 4
+
+
+def test_group_size_and_bits_default_to_the_usual_ones() -> None:
+    assert scheme_from_config({"quant_method": "awq"}).name == "awq-int4-g128"
+    assert scheme_from_config({"quant_method": "gptq"}).name == "gptq-int4-g128"
+
+
 def test_a_static_activation_scale_is_one_scalar_more_a_matrix() -> None:
     assert scheme_from_config(CONFIGS["fp8-tensor"]).input_scales == 1
     assert scheme_from_config(CONFIGS["fp8"]).input_scales == 0
@@ -76,6 +119,7 @@ def test_scales_in_ue8m0_are_one_byte() -> None:
         ({"quant_method": "gptq", "bits": 4, "group_size": 0}, "expected a group size of at least 1"),
         ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*": {"bits": 8}}}, "differ from module to module"),
         ({"quant_method": "fp8", "weight_block_size": [128]}, "expected two whole numbers"),
+        ({"quant_method": "fp8", "weight_block_size": [0, 128]}, "expected two whole numbers"),
         ({"quant_method": "fp8", "modules_to_not_convert": "lm_head"}, "expected a list of modules"),
         ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, "unknown quant_algo: 'W4A8_AWQ'"),
         ({"quant_method": "bitsandbytes"}, "neither load_in_4bit nor load_in_8bit"),

@@ -18,6 +18,7 @@ from paramcalc.costs.quantization.held import by_format, by_part, total_bytes
 from paramcalc.costs.quantization.scheme import scheme_named
 from paramcalc.costs.quantization.tensors import tensors
 from paramcalc.costs.quantization.weights import weights_of
+from paramcalc.model.tree import architecture_from
 from paramcalc.words.errors import UsageError
 
 MODELS = json.loads((Path(__file__).parent / "golden" / "gguf_mixes.json").read_text())["models"]
@@ -130,6 +131,42 @@ def test_the_file_of_llama_2_7b_is_its_tensors_and_a_small_header(mix: str, file
     assert 0 < header < 2**20
 
 
+SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+MLA = {"q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 12, "num_key_value_heads": 4}
+FAMILIES = {
+    "deepseek_v3": {**MLA, "n_routed_experts": 4, "moe_intermediate_size": 16, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2},
+    "dbrx": {
+        "d_model": 32,
+        "n_heads": 4,
+        "n_layers": 2,
+        "attn_config": {"kv_n_heads": 2},
+        "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4},
+    },
+    "falcon": {},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 16},
+    "gpt_oss": {"num_local_experts": 4, "intermediate_size": 24, "num_key_value_heads": 2, "head_dim": 8},
+    "mamba": {},
+    "phi3": {"intermediate_size": 40, "num_key_value_heads": 2},
+    "qwen3_next": {
+        "intermediate_size": 40,
+        "moe_intermediate_size": 8,
+        "shared_expert_intermediate_size": 8,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+    },
+    "rwkv": {"attention_hidden_size": 32, "intermediate_size": 48},
+    "t5": {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 48, "num_layers": 2},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_in_fp32_holds_four_bytes_a_parameter_however_tensors_are_split(family: str) -> None:
+    architecture = paramcalc.load({"model_type": family, **SMALL, **FAMILIES[family]})
+    held = weights_of(architecture, scheme_named("F32"))
+    assert {each.format for each in held} <= {"F32"}
+    assert by_part(held)["values"] == 4 * paramcalc.count(architecture).total
+
+
 def test_norms_and_routers_stay_in_fp32_and_experts_are_one_tensor() -> None:
     config = {
         **LLAMA2_7B,
@@ -146,6 +183,12 @@ def test_norms_and_routers_stay_in_fp32_and_experts_are_one_tensor() -> None:
 def test_eight_experts_raise_attention_to_eight_bits() -> None:
     model = About(layers=32, experts=8, gqa=4, values=32)
     assert [type_of("Q4_K_M", Slot(use, 4096), model) for use in (VALUE, "key", "attention_out")] == ["Q8_0", "Q8_0", "Q5_K"]
+
+
+def test_eight_experts_raise_the_keys_of_the_smallest_mixes() -> None:
+    eight, four = About(layers=32, experts=8), About(layers=32, experts=4)
+    assert [type_of("IQ2_XS", Slot(use, 4096, place=9), eight) for use in ("key", "query")] == ["Q4_K", "IQ2_XS"]
+    assert type_of("IQ2_XS", Slot("key", 4096, place=9), four) == "IQ2_XS"
 
 
 def test_a_seventy_billion_llama_keeps_more_of_its_shared_values() -> None:
@@ -207,6 +250,15 @@ def test_more_layers_than_llama_cpp_reads_are_refused() -> None:
         weights_of(paramcalc.load({**LLAMA2_7B, "num_hidden_layers": 513}), scheme_named("Q4_K_M"))
     with pytest.raises(UsageError, match="at most 512 layers"):
         weights_of(paramcalc.load({**LLAMA2_7B, "num_hidden_layers": 100_000}), scheme_named("Q4_K_M"))
+
+
+def test_layers_that_repeat_in_a_spec_are_numbered_one_by_one() -> None:
+    """Three equal layers of four groups: twelve layers, of which the quantizer raises 0, 3, 6, 9, 10 and 11."""
+    layer = {"norm": "norm", "feed_forward": {"size": 512}}
+    spec = {"name": "twelve", "width": 256, "parts": {"outer": {"repeat": 4, "inner": {"repeat": 3, **layer}}}}
+    assert [item.layers for item in tensors(architecture_from(spec), numbered=True)] == [tuple(range(12))] * 4
+    held = [each for each in weights_of(architecture_from(spec), scheme_named("Q4_K_M")) if each.row.role == "down_proj"]
+    assert {each.format: each.copies for each in held} == {"Q6_K": 6, "Q4_K": 6}
 
 
 def test_a_vision_tower_stays_in_sixteen_bits_and_out_of_the_count_of_layers() -> None:

@@ -161,6 +161,14 @@ def test_a_transposed_weight_has_a_scale_for_each_of_its_outputs() -> None:
     assert [dict(held[role].parts)["scales"] for role in ("qkv_proj", "down_proj")] == [144 * 2, 48 * 2]
 
 
+def test_gptq_and_awq_touch_neither_tower_nor_projector_and_bitsandbytes_both() -> None:
+    llava = paramcalc.load({"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]})
+    for name in ("gptq", "awq", "nf4"):
+        held = weights_of(llava, scheme_named(name))
+        outside = {each.row.component.split(".")[0] for each in held if "." in each.row.component and each.format in ("int4", "nf4")}
+        assert outside == ({"vision", "projector"} if name == "nf4" else set())
+
+
 def test_a_tied_head_weighs_nothing() -> None:
     tied = weights_of(paramcalc.load({**LLAMA, "tie_word_embeddings": True}))
     assert total_bytes(weights_of(paramcalc.load(LLAMA))) - total_bytes(tied) == 2 * 320 * 256
