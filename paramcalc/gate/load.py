@@ -52,7 +52,12 @@ def load(
         return from_mapping(model.document, model.origin.source or model.name, reading) if overrides else model
     if isinstance(model, Mapping):
         return from_mapping(dict(model), "mapping", reading)
-    return _from_path(*find(os.fspath(model)), reading)
+    named = os.fspath(model)
+    if is_on_hub(named):
+        from paramcalc.gate.hub import read_hub
+
+        return read_hub(named, lambda path, name: _from_path(path, name, reading))
+    return _from_path(*find(named), reading)
 
 
 def _from_path(path: Path, name: str, reading: Reading) -> Architecture:
@@ -65,6 +70,15 @@ def _from_path(path: Path, name: str, reading: Reading) -> Architecture:
 
         return read_gguf_model(path, name, lambda config, called: from_mapping(config, called, reading, config=True))
     return from_document(read_document(path, name), reading, config=path.suffix == ".json")
+
+
+def is_on_hub(model: str) -> bool:
+    """Whether a MODEL can only be a hub id: it reads `org/name`, and is neither a path nor a bundled name."""
+    if model.count("/") != 1 and "@" not in model:
+        return False
+    from paramcalc.gate.hub import is_hub_id
+
+    return is_hub_id(model) and not Path(model).exists()
 
 
 def find(model: str) -> tuple[Path, str]:
