@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -126,10 +127,18 @@ def configs(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:
             yield from configs(value)
 
 
-def expert_tensors(model: nn.Module, held: dict[str, torch.Tensor]) -> dict[str, tuple[int, dict[str, torch.Tensor]]]:
-    """Module of experts -> (experts in it, its tensors): stacked ones, or a list of modules."""
+class Stack(NamedTuple):
+    """The experts of one module, their tensors, and whether each expert has its own."""
+
+    experts: int
+    tensors: dict[str, torch.Tensor]
+    listed: bool
+
+
+def expert_tensors(model: nn.Module, held: dict[str, torch.Tensor]) -> dict[str, Stack]:
+    """Module of experts -> what it holds: stacked tensors, or a list of modules."""
     names = {id(p): n for n, p in held.items()}
-    found: dict[str, tuple[int, dict[str, torch.Tensor]]] = {}
+    found: dict[str, Stack] = {}
     for path, module in model.named_modules():
         listed = isinstance(module, (nn.ModuleList, nn.ModuleDict)) and path.endswith("experts")
         if not (listed or (EXPERT_CLASS.search(type(module).__name__) and "shared" not in path)):
@@ -138,7 +147,8 @@ def expert_tensors(model: nn.Module, held: dict[str, torch.Tensor]) -> dict[str,
             continue
         own = {names[id(p)]: p for p in module.parameters() if id(p) in names}
         if own:
-            found[path] = (len(module) if listed else experts_of(module, own), own)
+            held_by = sum(any(True for _ in child.parameters()) for child in module.children())  # NLLB lists a dropout, too
+            found[path] = Stack(held_by if listed else experts_of(module, own), own, listed)
     return found
 
 
@@ -159,15 +169,15 @@ def active(model: nn.Module, config: PreTrainedConfig, held: dict[str, torch.Ten
         if any(t == name or t.startswith(f"{name}_") for t in types):
             return {"active": None, "why_no_active": why}
     routed: dict[tuple[int, int], int] = defaultdict(int)
-    for path, (experts, own) in stacks.items():
+    for path, (experts, own, listed) in stacks.items():
         # What does not divide (an activation's one slope) is shared by the experts.
-        stacked = sum(p.numel() for p in own.values() if experts and p.numel() % experts == 0)
+        stacked = sum(p.numel() for p in own.values() if listed or (experts and p.numel() % experts == 0))
         routed[experts, top_k_of(model, path, config, experts)] += stacked
     if any(not experts or not k or k > experts for experts, k in routed):
         return {"active": None, "why_no_active": f"experts and top-k not found: {sorted(routed)}"}
     unused = sum(n // experts * (experts - k) for (experts, k), n in routed.items())
     moe = [{"experts": e, "top_k": k, "routed": n} for (e, k), n in routed.items()]
-    names = sorted({template(n) for _, own in stacks.values() for n in own})
+    names = sorted({template(n) for stack in stacks.values() for n in stack.tensors})
     return {"active": total - unused, "moe": {"stacks": moe, "tensors": names}}
 
 

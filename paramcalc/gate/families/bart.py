@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -134,27 +135,41 @@ def decoder_half(c: Config, style: Style, *, head: str = "lm_head", rows: str = 
     return document(c, under("model.", {"decoder": decoder}) | lm_head(c, "decoder.embedding", path=head, tie=tie))
 
 
-def bart(c: Config, *, style: Style = Style(), base: str = "model", choices: int = 2, rows: tuple[str, str] = ("", "")) -> Tree:
-    """BART (Lewis et al. 2020) and its kin: one token table for both halves and the head, unless ties are off; then the
-    reference holds four, one of which (`shared`) nothing reads. `rows` are the keys of each half's positions."""
+def bart(
+    c: Config,
+    *,
+    style: Style = Style(),
+    base: str = "model",
+    choices: int = 2,
+    rows: tuple[str, str] = ("max_position_embeddings", "max_position_embeddings"),
+    alter: Callable[[Config, Tree], None] | None = None,
+) -> Tree:
+    """BART (Lewis et al. 2020) and its kin: one token table for both halves and the head. `rows` are the keys of each half's
+    positions; `alter` changes the two halves where a family differs by more than `style` says."""
     task = c.task("generation")
     c.ignore(*FAIRSEQ)
-    source_rows, target_rows = (key or "max_position_embeddings" for key in rows)
     if task == "causal_lm":
-        return decoder_half(c, style, rows=target_rows, tie=c.model_type != "bigbird_pegasus")
-    prefix = "" if task == "base" else f"{base}."
-    together = c.flag("tie_word_embeddings", True)
-    first = own_table(c) | ({"path": f"/{prefix}shared"} if together else {})
-    second = own_table(c) | ({"tied": "encoder.embedding"} if together else {})
+        return decoder_half(c, style, rows=rows[1], tie=c.model_type != "bigbird_pegasus")
     parts = {
-        "encoder": half(c, style, "encoder", before(c, style, first, source_rows), tokens="source", cache=False),
-        "decoder": half(c, style, "decoder", before(c, style, second, target_rows), cross="read"),
+        "encoder": half(c, style, "encoder", before(c, style, own_table(c), rows[0]), tokens="source", cache=False),
+        "decoder": half(c, style, "decoder", before(c, style, own_table(c), rows[1]), cross="read"),
     }
-    heads = seq2seq_head(c, task, lm_head(c, "encoder.embedding"), choices)
-    if together:
-        return document(c, under(prefix, parts) | heads)
-    spare = {"shared": {"kind": "embedding", "vocabulary": c.size("vocab_size"), "path": "shared"}}
-    return document(c, under(prefix, parts | spare) | heads, flow=[" ".join(["encoder", "decoder", *heads])])
+    if alter:
+        alter(c, parts)
+    return shared(c, parts, seq2seq_head(c, task, lm_head(c, "encoder.embedding"), choices), base=base)
+
+
+def shared(c: Config, parts: Tree, top: Tree, *, base: str, table: str = "shared") -> Tree:
+    """Both halves with one token table that bears a name of its own. With ties off the reference holds a table for each half
+    beside that one, which nothing reads."""
+    prefix = "" if c.task("generation") == "base" else f"{base}."
+    encoder, decoder = parts["encoder"], parts["decoder"]
+    if c.flag("tie_word_embeddings", True):
+        encoder["embedding"] = encoder["embedding"] | {"path": f"/{prefix}{table}"}
+        decoder["embedding"] = decoder["embedding"] | {"tied": "encoder.embedding"}
+        return document(c, under(prefix, parts) | top)
+    spare = {"spare": {"kind": "embedding", "vocabulary": c.size("vocab_size"), "path": table}}
+    return document(c, under(prefix, parts | spare) | top, flow=[" ".join(["encoder", "decoder", *top])])
 
 
 def seq2seq_head(c: Config, task: str, head: Tree, choices: int = 2) -> Tree:

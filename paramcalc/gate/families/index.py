@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "seq2seq_experts": "nllb-moe switch_transformers",
     "bart_kin": "bigbird_pegasus fsmt led marian mvp pegasus_x prophetnet trocr",
     "xlnet": "cpmant flaubert xlm xlnet",
     "modern_encoders": "esmc eurobert gte jina_embeddings_v3 modernbert neomme nomic_bert ultrabert",
