@@ -130,6 +130,7 @@ FAMILIES = {
     "clip_text_model": text_encoder,
     "clip_vision_model": vision_encoder,
     "git_vision_model": partial(vision_encoder, prefix="vision_model."),
+    "idefics_vision": vision_encoder,
     "kosmos_2_vision_model": partial(vision_encoder, prefix="model."),
     "metaclip_2": clip,
     "metaclip_2_text_model": text_encoder,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.nesting import nested, tower, whole
-from paramcalc.gate.families.recipes import Tree, document, task_head, tree, under
+from paramcalc.gate.families.nesting import beneath, nested, tower, whole
+from paramcalc.gate.families.recipes import Tree, document, task_head, tree
 
 Bridge = Callable[[Config, int, int], Tree]
 """What stands between the encoder's width and the language model's."""
@@ -51,7 +51,7 @@ def image_text(
     if beside:
         parts |= beside(c, width)
     parts |= nested(words, "text", text, task="causal_lm" if headed else "base")
-    parts = parts if task == "base" or not base else under(f"{base}.", parts)
+    parts = parts if task == "base" else beneath(base, parts)
     if not headed:
         parts |= head(c, words, task, inner_tie=inner_tie)
     return document(c, parts, width=width, context=words.optional("max_position_embeddings"))

@@ -51,7 +51,7 @@ MODULES: dict[str, str] = {
     "pyramid": "convnext convnextv2 resnet swin swinv2",
     "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
     "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
-    "clip": "clip clip_text_model clip_vision_model git_vision_model kosmos_2_vision_model metaclip_2"
+    "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
     " siglip_text_model siglip_vision_model",
     "beit": "beit data2vec-vision",
@@ -73,6 +73,7 @@ MODULES: dict[str, str] = {
     " instructblipvideo_vision_model",
     "kosmos": "kosmos-2 kosmos-2.5 kosmos_2_5_text_model kosmos_2_5_vision_model kosmos_2_text_model pix2struct"
     " pix2struct_text_model pix2struct_vision_model",
+    "flamingo": "florence2 florence_vision idefics mllama mllama_text_model mllama_vision_model",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.index import family
-from paramcalc.gate.families.recipes import Tree, tree
+from paramcalc.gate.families.recipes import Tree, tree, under
 from paramcalc.words.errors import UnknownArchitectureError
 
 STREAM = ("width", "tokens", "cache", "flow")
@@ -34,7 +34,7 @@ def nested(c: Config, name: str, path: str, *, task: str = "base", **fields: Any
     """The model of a sub-config as one group `name`, its reference names under `path`. Ties stay inside the group."""
     document = whole(c, task)
     group = tree(path=path) | {key: document[key] for key in STREAM if key in document} | fields
-    parts = {part: retied(content, name) for part, content in document["parts"].items()}
+    parts = {part: rooted(retied(content, name), path) for part, content in document["parts"].items()}
     return {name: tree(**group) | parts}
 
 
@@ -48,3 +48,18 @@ def retied(content: Any, group: str) -> Any:
     if not isinstance(content, dict):
         return content
     return {key: f"{group}.{value}" if key == "tied" and isinstance(value, str) else retied(value, group) for key, value in content.items()}
+
+
+def rooted(content: Any, path: str) -> Any:
+    """A part whose reference names from the root (`/shared`) become names below the module that the root went into."""
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: f"/{path}.{value[1:]}" if key == "path" and path and isinstance(value, str) and value.startswith("/") else rooted(value, path)
+        for key, value in content.items()
+    }
+
+
+def beneath(base: str, parts: Tree) -> Tree:
+    """The parts of a model that stands as module `base` inside a class with a head; nothing changes without a name."""
+    return under(f"{base}.", {name: rooted(part, base) for name, part in parts.items()}) if base else parts
