@@ -74,6 +74,8 @@ MODULES: dict[str, str] = {
     "kosmos": "kosmos-2 kosmos-2.5 kosmos_2_5_text_model kosmos_2_5_vision_model kosmos_2_text_model pix2struct"
     " pix2struct_text_model pix2struct_vision_model",
     "flamingo": "florence2 florence_vision idefics mllama mllama_text_model mllama_vision_model",
+    "hearing": "moss_transcribe_diarize moss_transcribe_diarize_audio musicgen musicgen_decoder musicgen_melody"
+    " musicgen_melody_decoder",
 }  # fmt: skip
 """Module to the model types it holds."""
 
