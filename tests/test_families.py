@@ -1,0 +1,90 @@
+"""Every family against what its reference implementation holds: totals, kinds, and tensors by name and shape."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import paramcalc
+from paramcalc.gate.families.index import HOMES, family
+from paramcalc.holdings.counts import Counts
+from paramcalc.words.errors import InputError
+from reference.trim import digest
+
+GOLDEN = Path(__file__).parent / "golden" / "families"
+TYPES = sorted(path.stem for path in GOLDEN.glob("*.json"))
+REFUSED = re.compile("does not divide|is not divisible|more than")
+"""What a config may be refused for that the reference builds, because no such model could run."""
+
+
+def tasks_of(model_type: str) -> dict[str, Any]:
+    tasks: dict[str, Any] = json.loads((GOLDEN / f"{model_type}.json").read_text())["tasks"]
+    return tasks
+
+
+def tensors(counts: Counts) -> list[list[Any]]:
+    found: dict[tuple[str, tuple[int, ...]], int] = {}
+    for row in counts.rows:
+        if not row.tied:
+            key = row.name, tuple(map(int, row.shape))
+            found[key] = found.get(key, 0) + int(row.repeat)
+    return [[name, list(shape), count] for (name, shape), count in found.items()]
+
+
+def unlike(config: dict[str, Any], case: dict[str, Any]) -> Iterator[str]:
+    """What paramcalc counts differently from a recorded case."""
+    try:
+        counts = paramcalc.count(config)
+    except InputError as error:
+        if not REFUSED.search(str(error)):
+            yield str(error)
+        return
+    got = {"total": counts.total, "active": counts.active, "bias": counts.biases, "embedding_total": counts.embeddings}
+    for key, value in got.items():
+        if key in case and case[key] != value and not (key == "active" and case[key] is None):
+            yield f"{key}: {case[key]} in the reference, {value} here"
+    if "digest" in case and digest(tensors(counts)) != case["digest"]:
+        yield "tensors differ"
+    if "tensors" in case and digest(tensors(counts)) != digest(case["tensors"]):
+        yield f"tensors differ: {sorted(map(str, case['tensors']))} in the reference, {sorted(map(str, tensors(counts)))} here"
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_a_family_holds_what_its_reference_holds(model_type: str) -> None:
+    wrong = []
+    for task, cases in tasks_of(model_type).items():
+        tiny = cases["tiny"]
+        wrong += [f"{task} tiny {form}: {line}" for form in ("config", "config_full") for line in unlike(tiny[form], tiny)]
+        wrong += [f"{task} default: {line}" for case in cases["default"] for line in unlike(case["config"], case)]
+        for case in (*cases["classes"], *cases["changed"]):
+            config = {key: value for key, value in (tiny["config"] | case["set"]).items() if key not in case["drop"]}
+            wrong += [f"{task} {case.get('key', config['architectures'])}: {line}" for line in unlike(config, case)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_an_imported_config_counts_the_same_as_a_spec(model_type: str) -> None:
+    for cases in tasks_of(model_type).values():
+        model = paramcalc.load(cases["tiny"]["config"])
+        again = paramcalc.load(dict(model.document))
+        assert tensors(paramcalc.count(again)) == tensors(paramcalc.count(model))
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_the_full_form_of_a_config_leaves_no_key_unread(model_type: str) -> None:
+    for cases in tasks_of(model_type).values():
+        assert not paramcalc.load(cases["tiny"]["config_full"]).origin.unread
+
+
+def test_every_family_in_the_index_is_there() -> None:
+    for model_type in HOMES:
+        assert callable(family(model_type))
+
+
+def test_the_families_are_most_of_what_the_reference_knows() -> None:
+    assert len(TYPES) >= 180
