@@ -150,6 +150,10 @@ def prophetnet(c: Config) -> Tree:
     """ProphetNet (Qi et al. 2020): the decoder predicts `ngram` tokens at once, each in a stream of its own. The streams are
     not part of the tree: the decoder is said to run on its tokens once."""
     task = c.task("generation")
+    alone = c.architecture().removeprefix("ProphetNet").lower()
+    if alone in ("encoder", "decoder"):
+        parts = {key: part for key, part in prophetnet_half(c, alone).items() if isinstance(part, dict)}
+        return document(c, parts, **({"cache": False} if alone == "encoder" else {}))
     decoder = prophetnet_half(c, "decoder", unused=task == "causal_lm")
     if task == "causal_lm":
         table = {"vocabulary": c.size("vocab_size"), "path": "decoder.word_embeddings"}

@@ -171,6 +171,11 @@ def classifier(c: Config, style: Style, task: str) -> Tree:
     return {}
 
 
+GOOGLE = ("directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
+          "pooler_type", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks")  # fmt: skip
+"""Keys of BERT's and ALBERT's first configs that the reference does not read."""
+
+
 def assembled(
     c: Config,
     style: Style,
@@ -181,6 +186,7 @@ def assembled(
 ) -> Tree:
     """The base model, its pooler where the task has one, and the task's head."""
     task = c.task("masked_lm")
+    c.ignore(*GOOGLE)
     if task in style.pooled:
         parts = parts | pooler(style.pooler)
     if task == "base":

@@ -131,7 +131,9 @@ def mobilebert(c: Config) -> Tree:
 
     def head(c: Config, style: Style) -> Tree:
         made = lm_head(c, style)
-        if size == width:
+        if size > width:
+            c.fail("embedding_size", f"({size}) is more than hidden_size ({width})")
+        if size >= width:
             return made
         made["head"] |= {"inputs": size}
         rest = {
@@ -142,8 +144,6 @@ def mobilebert(c: Config) -> Tree:
         }
         return made | {"head_rest": rest}
 
-    if size > width:
-        c.fail("embedding_size", f"({size}) is more than hidden_size ({width})")
     return assembled(c, style, parts, head=head)
 
 
@@ -153,7 +153,18 @@ def mobilebert_layer(c: Config, style: Style) -> Tree:
     inner = c.optional("true_hidden_size") or (neck if thin else width)
     read = inner if c.flag("use_bottleneck_attention") else width
     number = c.size("num_attention_heads")
-    attend = attention(c, style, "attention") | {"head_dim": max(1, inner // number)}
+    head_dim = max(1, inner // number)
+    attend = tree(
+        kind="attention",
+        path="attention",
+        heads=number,
+        head_dim=head_dim,
+        o_inputs=inner if number * head_dim != inner else None,
+        bias=True,
+        dropout=rate(c, "attention_probs_dropout_prob"),
+        output_dropout=rate(c, "hidden_dropout_prob"),
+        names=style.names,
+    )
     parts: Tree = {"path": "", "attention": attend, "norm_1": layer_norm("attention.output.LayerNorm")}
     if read != inner:  # values are made from the wide stream, beside the bottleneck
         parts["attention"] |= {"value_is_key": True}

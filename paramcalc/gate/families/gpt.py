@@ -29,7 +29,13 @@ CROSS = "norm_cross cross_attention +"
 
 
 def attention(c: Config, path: str, **fields: Any) -> Tree:
-    return tree(kind="attention", path=path, **heads(c)) | tree(**fields)
+    """Attention over heads that share the width; a spec may state key-value heads and dims, which no config of that time has."""
+    if c.spec:
+        return tree(kind="attention", path=path, **heads(c)) | tree(**fields)
+    width, number = c.size("hidden_size"), c.size("num_attention_heads")
+    if width % number and not c.root.problems:
+        c.fail("num_attention_heads", f"({number}) does not divide hidden_size ({width})")
+    return tree(kind="attention", path=path, heads=number, head_dim=max(1, width // number)) | tree(**fields)
 
 
 def feed_forward(c: Config, path: str, up: str, down: str, **fields: Any) -> Tree:
@@ -85,7 +91,8 @@ def gpt2(c: Config, *, transposed: bool = True) -> Tree:
 
     GPT-BigCode (Li et al. 2023, StarCoder) is the same with one key-value head and weights stored the usual way.
     """
-    one = {"kv_heads": 1} if not transposed and c.flag("multi_query", True) else {}
+    one = {"kv_heads": 1} if not transposed and c.flag("multi_query", True) and not c.spec else {}
+    c.ignore("num_key_value_heads")  # GPT-BigCode derives it from multi_query
     shared: dict[str, Any] = {"bias": True, "transposed": transposed or None} | one
     shared |= tree(dropout=rate(c, "attn_pdrop"), output_dropout=rate(c, "resid_pdrop"))
     feed = feed_forward(

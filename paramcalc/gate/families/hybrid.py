@@ -191,9 +191,10 @@ def nemotron_layers(c: Config) -> list[str]:
             c.fail("hybrid_override_pattern", f"expected the letters {' '.join(PATTERN)}; got {unknown[0]!r}")
         return [PATTERN.get(letter, "mamba2") for letter in pattern]
     words = ["linear_attention", "moe", "full_attention", "mlp"] if stated is None else stated
-    if unknown := [word for word in words if word not in NEMOTRON]:
-        c.fail("layer_types", f"expected {', '.join(NEMOTRON)}; got {unknown[0]!r:.60}")
-    return [NEMOTRON.get(word, "mamba2") for word in words]
+    if not words or (unknown := [word for word in words if not isinstance(word, str) or word not in NEMOTRON]):
+        c.fail("layer_types", f"expected {', '.join(NEMOTRON)}; got {unknown[0] if words else words!r:.60}")
+        return ["mamba2"]
+    return [NEMOTRON[word] for word in words]
 
 
 def nemotron_block(c: Config, word: str) -> Tree:

@@ -29,7 +29,7 @@ from paramcalc.gate.families.recipes import (
 
 
 def attention(c: Config, *, dropout: str = "attention_dropout", **fields: Any) -> Tree:
-    return tree(kind="attention", path="self_attn", **heads(c), rotary=True, dropout=rate(c, dropout)) | tree(**fields)
+    return tree(kind="attention", path="self_attn", **heads(c, rounded=True), rotary=True, dropout=rate(c, dropout)) | tree(**fields)
 
 
 def gated(c: Config, **fields: Any) -> Tree:

@@ -20,6 +20,9 @@ from paramcalc.gate.families.recipes import (
 )
 
 FUSED = {"qkv_proj": "query_key_value", "o_proj": "dense"}
+MEGATRON = ("attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion", "n_inner", "offset_alibi", "seq_length",
+            "skip_bias_add", "skip_bias_add_qkv")  # fmt: skip
+"""Keys of BLOOM's training code that its published configs still hold; the reference does not read them."""
 AFTER_NORM = ["norm_1", "attention +", "norm_2", "feed_forward +"]
 """Norms in the stream itself: what is added is the stream behind the norm (BLOOM's option)."""
 
@@ -98,6 +101,7 @@ def gptj(c: Config, *, fused: bool = False) -> Tree:
 def bloom(c: Config) -> Tree:
     """BLOOM (Le Scao et al. 2022): linear biases for positions, a norm behind the token table."""
     c.also("hidden_size", "n_embed")
+    c.ignore(*MEGATRON)
     drop, width = rate(c, "hidden_dropout"), c.size("hidden_size")
     attend = attention(c, "self_attention", fused="qkv", bias=True, dropout=rate(c, "attention_dropout"), output_dropout=drop)
     layer = {

@@ -6,6 +6,7 @@ where indices of tables come from, which share of a head's dims rotates, whether
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,7 +111,7 @@ def _share(c: Config) -> float:
             return share
     parameters = c.value("rope_parameters")
     stated = parameters.get("partial_rotary_factor") if isinstance(parameters, dict) else None
-    return float(stated) if isinstance(stated, int | float) else 1.0
+    return float(stated) if isinstance(stated, int | float) and math.isfinite(stated) else 1.0
 
 
 def _position(model_type: str) -> dict[str, Any]:

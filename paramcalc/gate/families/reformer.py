@@ -26,7 +26,7 @@ def kinds(c: Config) -> list[str]:
     """What attends in each layer; there are as many layers as the list names."""
     stated = c.listed("attn_layers") or []
     c.ignore("num_hidden_layers")
-    if not stated or (unknown := [word for word in stated if word not in MIXERS]):
+    if not stated or (unknown := [word for word in stated if not isinstance(word, str) or word not in MIXERS]):
         c.fail("attn_layers", "missing" if not stated else f"expected {', '.join(MIXERS)}; got {unknown[0]!r:.60}")
         return ["local"]
     return [MIXERS[word] for word in stated]

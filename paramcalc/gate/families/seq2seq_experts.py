@@ -136,6 +136,8 @@ def switch_headed(c: Config, halves: Tree) -> Tree:
     """Tied as T5 is where ties are on; else a table for each half beside one that nothing reads."""
     head = tree(kind="head", path="lm_head", outputs=c.size("vocab_size"))
     task = c.task("generation")
+    if task == "encoder" and c.flag("is_decoder"):
+        c.fail("is_decoder", "an encoder alone cannot be a decoder")
     if c.flag("tie_word_embeddings", True):
         halves["encoder"]["embedding"] = {"vocabulary": c.size("vocab_size"), "path": "/shared"}
         halves["decoder"]["embedding"] = halves["decoder"]["embedding"] | {"tied": "encoder.embedding"}

@@ -111,7 +111,7 @@ def xlm(c: Config) -> Tree:
     """XLM (Lample & Conneau 2019) and FlauBERT (Le et al. 2020): BERT's layers in separate lists, languages beside tokens."""
     if not c.flag("is_encoder", True):
         c.fail("is_encoder", "the reference has no decoder of this kind")
-    if c.flag("asm"):
+    if c.flag("asm") and c.task("causal_lm") == "causal_lm":
         c.fail("asm", "an adaptive softmax is not known: the reference's config does not hold its cut-offs")
     width, drop = c.size("hidden_size"), rate(c, "dropout")
     before = c.flag("pre_norm")
