@@ -27,7 +27,8 @@ class Recipe(NamedTuple):
     implementation: str = SDPA
     adapters: str = FP32
     adapter_dropout: float = 0.0
-    use_cache: bool = False
+    selective: bool = False
+    """Whether attention's core is computed again on the way back, and keeps its operands alone (Korthikanti et al. 2022, §5)."""
 
 
 class ModelTape(AttentionRecorder):

@@ -68,6 +68,12 @@ class Walk:
         self._close()
         return self.segments
 
+    def loss_storages(self) -> frozenset[Storage]:
+        """Logits and what is made of them."""
+        read = {value.storage for op in self.head_ops[:1] for value in op.inputs}
+        made = {storage for op in self.head_ops for storage in (op.output.storage, *op.saved)}
+        return frozenset(storage for storage in made - read if storage.kind == "activation")
+
     def _parts(self, group: Group, at: Place) -> None:
         steps = [flow.parsed(step) for step in group.flow]
         for step in steps or [flow.Chain((name,)) for name in group.parts]:

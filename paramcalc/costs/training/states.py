@@ -1,0 +1,70 @@
+"""What stays from step to step on one rank: weights, adapters, master copies, gradients, optimizer state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from paramcalc.costs.training.autograd import BYTES
+from paramcalc.costs.training.job import Settings
+from paramcalc.costs.training.optimizers import Optimizer, Tensor, elements, optimizer_named, whole
+from paramcalc.holdings.trainable import ADAPTERS, Adapted
+from paramcalc.model.rows import EMBEDDING, Row
+
+
+class States(NamedTuple):
+    """Bytes on one rank."""
+
+    weights: int
+    adapters: int
+    master: int
+    gradients: int
+    optimizer: int
+    step: int
+    """Workspace of the optimizer."""
+    buckets: int
+    """Copies of gradients that data parallelism reduces."""
+    trained: int
+    """Parameters that train."""
+    parameters: int
+    """Parameters of the base."""
+
+
+def states_of(settings: Settings, adapted: Adapted, rows: Iterable[Row], weight_bytes: int | None = None) -> States:
+    """States of a rank that holds these rows. `weight_bytes` where the base is quantized."""
+    rows = list(rows)
+    job = settings.job
+    names = {row.name: row for row in adapted.trained}
+    own = [row._replace(repeat=min(row.repeat, names[row.name].repeat)) for row in rows if row.name in names]
+    size = BYTES[settings.recipe.weights]
+    parameters = sum(row.total for row in rows)
+    base = [_tensor(row, size) for row in own if not row.tied]
+    added = [_tensor(row, BYTES[settings.recipe.adapters]) for row in adapted.added]
+    trained = [*base, *added]
+    optimizer = optimizer_named(job.optimizer)
+    stepped = [tensor._replace(element_bytes=4) for tensor in trained] if settings.master else trained
+    gradients = whole(trained)
+    state = optimizer.state(stepped)
+    if job.ema:
+        state += whole(stepped)
+    return States(
+        weights=parameters * size if weight_bytes is None else weight_bytes,
+        adapters=whole(added),
+        master=4 * elements(trained) if settings.master else 0,
+        gradients=gradients,
+        optimizer=state,
+        step=optimizer.workspace(stepped),
+        buckets=gradients if job.dp > 1 and not job.zero else 0,
+        trained=elements(trained),
+        parameters=parameters,
+    )
+
+
+def optimizer_of(settings: Settings) -> Optimizer:
+    return optimizer_named(settings.job.optimizer)
+
+
+def _tensor(row: Row, size: int) -> Tensor:
+    shape = tuple(int(length) for length in row.shape)
+    table = row.kind == EMBEDDING and row.component != ADAPTERS
+    return Tensor(row.elements, row.repeat, size, shape, embedding=table, head=row.role == "head")
