@@ -95,7 +95,7 @@ def difference(config: PreTrainedConfig) -> dict[str, object]:
             apart[name] = inner
     if config.num_labels != usual.num_labels:
         apart["num_labels"] = config.num_labels
-    given = {k: v for k, v in apart.items() if k not in derived_keys(config)}
+    given = {k: v for k, v in apart.items() if k not in derived_keys(usual)}
     return given if rebuilds(config, given) else apart
 
 
