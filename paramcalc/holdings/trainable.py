@@ -89,7 +89,7 @@ def _bitfit(architecture: Architecture, method: Method) -> Adapted:
 
 def _last_n(architecture: Architecture, method: Method) -> Adapted:
     """The last layers of the last stack; table, final norm and head stay as they are."""
-    path, stack = _last_stack(architecture)
+    path, stack = last_stack(architecture)
     depth = sum(stack.layers.counts().values())
     if not 1 <= method.last_n <= depth:
         raise UsageError(f"expected 1 to {depth} layers, got {method.last_n}", place="last_n")
@@ -222,7 +222,7 @@ def _prompt(architecture: Architecture, method: Method) -> Adapted:
 def _prefix(architecture: Architecture, method: Method) -> Adapted:
     """Prefix tuning (Li & Liang 2021) without the reparametrising network: keys and values of virtual tokens for every layer."""
     layers = width = 0
-    path, _ = _last_stack(architecture)
+    path, _ = last_stack(architecture)
     for block, place in architecture.blocks():
         if place.part.startswith(f"{path}.") and hasattr(block, "dims") and not getattr(block, "source", None):
             _, kv_heads, head_dim, _ = block.dims(place)
@@ -274,7 +274,7 @@ def _is_mixer(block: Block) -> bool:
     return type(block).home in ("attention", "state_space", "linear_attention", "recurrent") and not getattr(block, "source", None)
 
 
-def _last_stack(architecture: Architecture) -> tuple[str, Group]:
+def last_stack(architecture: Architecture) -> tuple[str, Group]:
     """The tree path of the last stack of layers outside of towers: a decoder where there is one."""
     stacks = [(path, group) for path, group, tower in _stacks(architecture.root, "", "") if not tower]
     if not stacks:

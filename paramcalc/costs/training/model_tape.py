@@ -34,8 +34,10 @@ class Recipe(NamedTuple):
 class ModelTape(AttentionRecorder):
     """Records the forward pass of one architecture."""
 
-    def __init__(self, batch: int, length: int, recipe: Recipe, adapted: Adapted) -> None:
+    def __init__(self, batch: int, length: int, recipe: Recipe, adapted: Adapted, *, sequence_parallel: int = 1) -> None:
         super().__init__(batch, length, autocast=recipe.autocast)
+        self.shares = sequence_parallel
+        """Ranks that divide the stream's tokens among them outside of attention and feed-forward."""
         self.recipe = recipe
         self.implementation = recipe.implementation
         self.adapted = adapted

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from paramcalc.costs.training.autograd import BYTES
 from paramcalc.costs.training.job import Settings
+from paramcalc.costs.training.layout import Stage, in_flight, rank_of, stages
 from paramcalc.costs.training.model_tape import ModelTape
-from paramcalc.costs.training.states import States, states_of
+from paramcalc.costs.training.states import States, shared, states_of
 from paramcalc.costs.training.timeline import Passes, Policy, run_passes
-from paramcalc.costs.training.walk import Walk
+from paramcalc.costs.training.walk import Segment, Walk
 from paramcalc.holdings.inventory import inventory
 from paramcalc.holdings.trainable import Adapted, adapt
 from paramcalc.model.architecture import Architecture
+from paramcalc.model.rows import Row
 from paramcalc.words.errors import UsageError
 
 
@@ -33,28 +36,53 @@ class Rank(NamedTuple):
 
 def ranks(architecture: Architecture, settings: Settings) -> Iterator[Rank]:
     """Every kind of rank of the layout that a job asks for."""
-    adapted = adapt(architecture, settings.method)
-    if not adapted.trainable:
+    trained = adapt(architecture, settings.method).trainable
+    if not trained:
         raise UsageError(f"{settings.job.method} finds nothing to train in this architecture", place="method", hint="--method lora")
-    yield single(architecture, settings, adapted)
+    job = settings.job
+    own = rank_of(architecture, job.tp, job.ep)
+    adapted = adapt(own, settings.method)
+    walk, tape = recorded(own, settings, adapted)
+    rows = inventory(own)
+    if job.pp == 1:
+        yield _rank("every device", walk.segments, rows, None, _Made(own, settings, adapted, walk, tape, trained))
+        return
+    for stage in stages(own, job.pp):
+        held = [row for row in map(stage.holds, rows) if row]
+        made = _Made(own, settings, adapted, walk, tape, trained)
+        yield _rank(f"pipeline stage {stage.number + 1} of {stage.stages}", clipped(walk.segments, stage), held, stage, made)
 
 
-def single(architecture: Architecture, settings: Settings, adapted: Adapted) -> Rank:
-    """The only rank."""
-    walk, tape = recorded(architecture, settings, adapted)
-    inputs = 2 * 8 * tape.batch * tape.length
-    passes = run_passes(walk.segments, policy_of(walk, settings, inputs))
-    states = states_of(settings, adapted, inventory(architecture), weight_bytes(architecture, settings))
-    return Rank("every device", states, passes, inputs, adapted.trainable, skipped=tuple(walk.skipped))
+class _Made(NamedTuple):
+    """What all ranks have in common."""
+
+    architecture: Architecture
+    settings: Settings
+    adapted: Adapted
+    walk: Walk
+    tape: ModelTape
+    trained: int
+
+
+def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage | None, made: _Made) -> Rank:
+    settings = made.settings
+    inputs = 2 * 8 * made.tape.batch * made.tape.length
+    quantized = _weight_bytes(made.architecture, settings, rows)
+    states = states_of(settings, _of_stage(made.adapted, stage), rows, quantized)
+    gathered = _gathered(made, rows, quantized)
+    passes = run_passes(segments, _policy(made, inputs, gathered, stage))
+    kept, host = shared(states, settings)
+    warnings = () if not gathered.offloaded else ("parameters come from the host for each layer",)
+    return Rank(name, kept, passes, inputs, made.trained, host, tuple(made.walk.skipped), warnings)
 
 
 def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -> tuple[Walk, ModelTape]:
     """The forward pass of a rank's architecture on a tape."""
     job = settings.job
-    length = settings.length
+    length = -(-settings.length // job.cp)
     if settings.method.name == "prompt":
         length += settings.method.virtual_tokens
-    tape = ModelTape(job.batch_size, length, settings.recipe, adapted)
+    tape = ModelTape(job.batch_size, length, settings.recipe, adapted, sequence_parallel=job.tp if job.sequence_parallel else 1)
     needs = settings.adapted and (job.checkpointing == "full" or settings.method.name == "prompt")
     walk = Walk(
         architecture,
@@ -67,21 +95,84 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
     return walk, tape
 
 
-def policy_of(walk: Walk, settings: Settings, inputs: int) -> Policy:
+def clipped(segments: Sequence[Segment], stage: Stage) -> list[Segment]:
+    """The segments of one stage: what stands before the layers in the first, what stands behind them in the last."""
+    found, at, end = [], 0, stage.first_layer + stage.layers
+    for segment in segments:
+        if not segment.layer:
+            if stage.is_first if at == 0 else stage.is_last:
+                found.append(segment)
+            continue
+        own = min(end, at + segment.times) - max(stage.first_layer, at)
+        at += segment.times
+        if own > 0:
+            found.append(segment._replace(times=own))
+    return found
+
+
+def _of_stage(adapted: Adapted, stage: Stage | None) -> Adapted:
+    if stage is None:
+        return adapted
+    added = [row for row in map(stage.holds, adapted.added) if row]
+    trained = [row for row in map(stage.holds, adapted.trained) if row]
+    return adapted._replace(added=added, trained=trained)
+
+
+class Gathered(NamedTuple):
+    """Parameters that a rank holds for a while only."""
+
+    always: int = 0
+    """Of what stands outside of the layers: held through both passes."""
+    layer: int = 0
+    """Of the layer that is computed and of the next one, fetched meanwhile."""
+    offloaded: bool = False
+
+
+def _gathered(made: _Made, rows: list[Row], quantized: int | None) -> Gathered:
+    """Units that FSDP or ZeRO-3 gather, or that come from the host: the layer at work, the next, and the root's own."""
+    job = made.settings.job
+    if job.zero < 3 and job.offload != "params":
+        return Gathered()
+    per_element = BYTES[made.settings.recipe.weights]
+    outside, layers = 0, 0
+    for stack in {row.part.rpartition(".")[0] for row in rows}:
+        own = [row for row in rows if row.part.rpartition(".")[0] == stack]
+        if any("{}" in row.name for row in own):
+            copies = min(row.repeat for row in own)
+            layers = max(layers, sum(row.total // copies for row in own))
+        else:
+            outside += sum(row.total for row in own) * per_element
+    size = layers * per_element
+    if quantized is not None:
+        inside = sum(row.total for row in rows) * per_element - outside
+        size = size * max(0, quantized - outside) // max(1, inside)
+    return Gathered(outside, 2 * size, job.offload == "params")
+
+
+def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None) -> Policy:
+    settings, walk = made.settings, made.walk
+    job = settings.job
+    chunks = (1, 1) if stage is None else in_flight(stage, job.grad_accum, job.virtual_stages)
     return Policy(
-        checkpointing=settings.job.checkpointing == "full",
+        checkpointing=job.checkpointing == "full",
         loss=walk.loss_storages(),
-        held=frozenset() if walk.logits is None or settings.job.loss == "fused" else frozenset({walk.logits.storage}),
+        held=frozenset() if walk.logits is None or job.loss == "fused" else frozenset({walk.logits.storage}),
         inputs=inputs,
-        accumulated=settings.job.grad_accum > 1,
+        accumulated=job.grad_accum > 1,
+        gathered=gathered.layer,
+        always=gathered.always,
+        gradient_ranks=job.dp if job.zero >= 2 else 1,
+        in_flight=chunks,
     )
 
 
-def weight_bytes(architecture: Architecture, settings: Settings) -> int | None:
-    """Bytes of a quantized base; None where it is not."""
+def _weight_bytes(architecture: Architecture, settings: Settings, rows: list[Row]) -> int | None:
+    """Bytes of a quantized base that holds these rows; None where it is not quantized."""
     if settings.scheme.method == "none":
         return None
-    from paramcalc.costs.quantization.held import total_bytes
     from paramcalc.costs.quantization.weights import weights_of
 
-    return total_bytes(weights_of(architecture, settings.scheme, settings.recipe.weights))
+    every = {row.name: row.repeat for row in inventory(architecture)}
+    own = {row.name: row.repeat for row in rows}
+    held = weights_of(architecture, settings.scheme, settings.recipe.weights)
+    return sum(each.bytes * own.get(each.row.name, 0) // every[each.row.name] for each in held if each.row.name in every)

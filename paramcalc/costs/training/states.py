@@ -68,3 +68,28 @@ def _tensor(row: Row, size: int) -> Tensor:
     shape = tuple(int(length) for length in row.shape)
     table = row.kind == EMBEDDING and row.component != ADAPTERS
     return Tensor(row.elements, row.repeat, size, shape, embedding=table, head=row.role == "head")
+
+
+def shared(states: States, settings: Settings) -> tuple[States, int]:
+    """What is left on a rank where states are sharded over data-parallel ranks or offloaded, and the host's bytes."""
+    job = settings.job
+
+    def part(size: int, stage: int) -> int:
+        return -(-size // job.dp) if job.zero >= stage else size
+
+    left = states._replace(
+        weights=part(states.weights, 3),
+        adapters=part(states.adapters, 3),
+        gradients=part(states.gradients, 2),
+        master=part(states.master, 1),
+        optimizer=part(states.optimizer, 1),
+        step=part(states.step, 1),
+    )
+    host = 0
+    if job.offload is not None:
+        host += left.optimizer + left.master + left.gradients
+        left = left._replace(optimizer=0, master=0, step=0)
+    if job.offload == "params":
+        host += left.weights + left.adapters
+        left = left._replace(weights=0, adapters=0)
+    return left, host

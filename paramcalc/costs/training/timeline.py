@@ -41,7 +41,14 @@ class Policy(NamedTuple):
     accumulated: bool = False
     """Whether gradients of an earlier micro-batch are there already."""
     gathered: int = 0
-    """Workspace that every layer needs beside its own: its parameters, where they are sharded."""
+    """Parameters that are fetched for a while: those of the layer at work and of the next. The last layer's are still there
+    when the loss is taken, and are fetched again as its gradient comes."""
+    always: int = 0
+    """The same for what stands outside of the layers; it is there through both passes."""
+    gradient_ranks: int = 1
+    """Ranks that a layer's gradients are divided among once it is done."""
+    in_flight: tuple[int, int] = (1, 1)
+    """Micro-batches whose activations are held at once, as a fraction."""
 
 
 class Passes(NamedTuple):
@@ -71,7 +78,7 @@ class _Run:
         self.phases: dict[str, Bytes] = {}
         self.kept: list[tuple[Kept, int]] = []
         self.shared: set[Storage] = set()
-        self.live: Bytes = {ACTIVATIONS: policy.inputs, LOGITS: 0, GRADIENTS: 0, WORKSPACE: 0}
+        self.live: Bytes = {ACTIVATIONS: policy.inputs, LOGITS: 0, GRADIENTS: 0, WORKSPACE: policy.always}
 
     def scene(self, segment: Segment, *, keeps: bool = True) -> Scene:
         return Scene(segment.ops, segment.entry, segment.exit, self.policy.loss, self.policy.held & made(segment.ops), keeps)
@@ -81,7 +88,8 @@ class _Run:
         return self.policy.checkpointing and segment.layer
 
     def passes(self) -> Passes:
-        total = self.gradients()
+        total = self.shard(self.gradients())
+        self.live[ACTIVATIONS] += self.other_micro_batches()
         if self.policy.accumulated:
             self.live[GRADIENTS] = total
         left, cached = [], 0
@@ -93,7 +101,7 @@ class _Run:
         known: set[Storage] = set()
         for segment, behind in zip(reversed(self.segments), reversed(left), strict=True):
             self.back(segment, behind, known)
-        self.note(BACKWARD_END, self.live)
+        self.note(BACKWARD_END, _sum(self.live, {WORKSPACE: -self.policy.always}))
         return Passes(self.phases, sum(kept.bytes * times for kept, times in self.kept), self.kept, total)
 
     def left(self, segment: Segment) -> _Left:
@@ -126,7 +134,7 @@ class _Run:
         copies = 0
         if redone:
             copies = sum(op.output.storage.bytes for op in segment.ops if op.output.storage.kind == "copy" and op.output.needs_grad)
-        before = {WORKSPACE: cached + copies * (segment.times - 1) + self.gathered(segment)}
+        before = {WORKSPACE: cached + copies * (segment.times - 1) + self.policy.gathered}
         self.note(FORWARD, _sum(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak))
         self.live = _sum(self.live, left.once, _times(left.each, segment.times))
         return cached + copies * segment.times
@@ -142,22 +150,34 @@ class _Run:
             moments.append(_sum(forward(self.scene(segment)).at_peak, {WORKSPACE: run.exit_bytes}))
         new = {storage: size for storage, size in run.parameters.items() if storage not in there}
         grown = sum(new.values())
-        more = 0 if segment.stored_once else grown
+        own = self.shard(grown)
+        more = 0 if segment.stored_once else own
         for moment in moments:
             for behind in {0, segment.times - 1}:
-                offset = _sum(self.live, _times(left.each, -behind - 1), {GRADIENTS: more * behind, WORKSPACE: self.gathered(segment)})
+                offset = _sum(self.live, _times(left.each, -behind - 1), {GRADIENTS: more * behind, WORKSPACE: self.policy.gathered})
                 if last:
                     self.note(BACKWARD_START, _sum(offset, moment))
                 self.note(BACKWARD, _sum(offset, moment))
         self.live = _sum(self.live, _times(left.each, -segment.times), _times(left.once, -1))
-        self.live[GRADIENTS] += grown + more * (segment.times - 1)
+        self.live[GRADIENTS] += own + more * (segment.times - 1)
         if not segment.layer or segment.stored_once:
             known |= set(new)
         if last:
             self.live[LOGITS] += sum(storage.bytes for storage in self.policy.held)
 
-    def gathered(self, segment: Segment) -> int:
-        return self.policy.gathered if segment.layer else 0
+    def shard(self, gradients: int) -> int:
+        """This rank's share of gradients that are divided among ranks."""
+        return -(-gradients // self.policy.gradient_ranks)
+
+    def other_micro_batches(self) -> int:
+        """What micro-batches that are in flight beside this one keep."""
+        chunks, of = self.policy.in_flight
+        if chunks == of:
+            return 0
+        one = sum(sum(self.left(segment).each.values()) * segment.times for segment in self.segments)
+        self.kept.clear()
+        self.shared.clear()
+        return one * (chunks - of) // of
 
     def parameters(self, segment: Segment) -> dict[Storage, int]:
         return Backward(self.scene(segment)).run().parameters
