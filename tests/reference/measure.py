@@ -105,10 +105,11 @@ def persistent(model: nn.Module, name: str) -> bool:
 
 
 def embeddings(model: nn.Module) -> tuple[dict[str, int], set[int]]:
-    """Elements of each nn.Embedding's table, under its module's name, and the identities of these tables."""
+    """Elements of each embedding's table, under its module's name, and the identities of these tables. I-BERT's quantized
+    tables are looked up like any other, though their module is no nn.Embedding."""
     found, seen = {}, set()
     for path, module in model.named_modules():
-        if isinstance(module, nn.Embedding) and id(module.weight) not in seen:
+        if (isinstance(module, nn.Embedding) or type(module).__name__ == "QuantEmbedding") and id(module.weight) not in seen:
             seen.add(id(module.weight))
             found[f"{path}.weight"] = module.weight.numel()
     return found, seen

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,32 @@ from paramcalc.gate.families.index import HOMES
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "families"
 COUNTS = ("total", "active", "bias", "embedding_total")
 TELLING, INERT = 10, 4  # changed keys kept of each sort
-TASKS = ("causal_lm", "masked_lm", "seq2seq", "image_text", "image_classification", "ctc", "audio_classification", "zero_shot_image", "speech_seq2seq", "base")
+TASKS = (
+    "causal_lm",
+    "masked_lm",
+    "seq2seq",
+    "image_text",
+    "image_classification",
+    "ctc",
+    "audio_classification",
+    "zero_shot_image",
+    "speech_seq2seq",
+    "base",
+)
+
+
+def folded(tensors: list[list[Any]]) -> list[list[Any]]:
+    """Tensors without those of no elements; experts that the reference keeps under a name each (`expert_0`) under one."""
+    found: Counter[tuple[str, tuple[int, ...]]] = Counter()
+    for name, shape, count in tensors:
+        if 0 not in shape:
+            found[re.sub(r"(?<=\.experts\.expert_)\d+", "{}", name), tuple(shape)] += count
+    return [[name, list(shape), count] for (name, shape), count in found.items()]
 
 
 def digest(tensors: list[list[Any]]) -> str:
     """Names, shapes and copies of all tensors in one word."""
-    kept = sorted([name, list(shape), count] for name, shape, count in tensors if 0 not in shape)
+    kept = sorted(folded(tensors))
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:16]
 
 
@@ -57,9 +79,18 @@ def trimmed(cases: list[dict[str, Any]]) -> dict[str, Any] | None:
     inert = [case for case in changed if case["total"] == tiny["total"]][:INERT]
     default = groups.get("default", [])
     return {
-        "tiny": {"architecture": tiny["architecture"], "config": tiny["config"], "config_full": tiny["config_full"], "tensors": tiny["tensors"]} | counts(tiny),
+        "tiny": {
+            "architecture": tiny["architecture"],
+            "config": tiny["config"],
+            "config_full": tiny["config_full"],
+            "tensors": folded(tiny["tensors"]),
+        }
+        | counts(tiny),
         "default": [{"config": case["config"], "digest": digest(case["tensors"])} | counts(case) for case in default],
-        "classes": [change(tiny["config"], case["config"]) | {"digest": digest(case["tensors"])} | counts(case) for case in groups.get("architectures", [])],
+        "classes": [
+            change(tiny["config"], case["config"]) | {"digest": digest(case["tensors"])} | counts(case)
+            for case in groups.get("architectures", [])
+        ],
         "changed": [
             {"key": case["changed"]} | change(tiny["config"], case["config"]) | {"digest": digest(case["tensors"])} | counts(case)
             for case in (*telling, *inert)
