@@ -76,6 +76,8 @@ MODULES: dict[str, str] = {
     "flamingo": "florence2 florence_vision idefics mllama mllama_text_model mllama_vision_model",
     "hearing": "moss_transcribe_diarize moss_transcribe_diarize_audio musicgen musicgen_decoder musicgen_melody"
     " musicgen_melody_decoder",
+    "mobilenet": "gemma3n_vision",
+    "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
 }  # fmt: skip
 """Module to the model types it holds."""
 
