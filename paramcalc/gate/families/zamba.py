@@ -75,12 +75,15 @@ def zamba(c: Config) -> Tree:
 def adapters(c: Config, hybrids: int, blocks: int, tied: bool) -> Tree:
     """Zamba 2's low-rank maps beside a shared block's projections, one for each hybrid layer that uses it.
 
-    A block makes them for all layers of its turn; a copy that is not tied makes them again.
+    A block makes them for all layers of its turn, which `hybrid_layer_ids` counts; a copy that is not tied makes them again.
     """
     rank, width = c.size("adapter_rank"), c.size("hidden_size")
     inputs = c.optional("attention_hidden_size") or 2 * width
-    turns = [len(range(block, hybrids, blocks)) for block in range(min(blocks, hybrids))]
-    stored = None if tied else sum(turn * turn for turn in turns)
+    listed = len(c.sizes("hybrid_layer_ids")) or hybrids
+    made = sum(len(range(layer % blocks, listed, blocks)) for layer in range(min(blocks, hybrids) if tied else hybrids))
+    if not made:
+        return {}
+    stored = None if made == hybrids else made
     places = {"gate_up": ("feed_forward.gate_up_proj", width, 2 * (c.optional("intermediate_size") or 4 * width), "feed_forward")}
     if c.flag("use_shared_attention_adapter"):
         places |= {letter: (f"self_attn.linear_{letter}", inputs, inputs, "attention") for letter in "qkv"}
@@ -110,7 +113,7 @@ def zamba2(c: Config) -> Tree:
     if heads and inner % heads:
         c.fail("n_mamba_heads", f"({heads}) does not divide the {inner} channels of the mixer")
     bias = c.flag("add_bias_linear") or None
-    c.ignore("use_conv_bias", "mamba_headdim", "hybrid_layer_ids", "kv_channels", "num_query_groups")
+    c.ignore("use_conv_bias", "mamba_headdim", "kv_channels", "num_query_groups")
 
     def mixer(path: str) -> Tree:
         return tree(
