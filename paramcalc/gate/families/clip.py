@@ -67,19 +67,27 @@ def flattened(c: Config) -> Tree:
 
 
 def siglip_vision(
-    c: Config, *, flat: bool = False, placed: bool = True, headed: bool = True, prefix: str = "", after: Tree | None = None
+    c: Config,
+    *,
+    flat: bool = False,
+    placed: bool = True,
+    headed: bool = True,
+    pooled: bool = False,
+    prefix: str = "",
+    after: Tree | None = None,
 ) -> Tree:
     """The image side of SigLIP: no class token; a probe that attends to all patches makes the one vector.
 
     SigLIP 2 (Tschannen et al. 2025) keeps the aspect ratio: its patches come `flat`. `placed`: whether there is a table of
-    positions; `headed`: whether `vision_use_head` is asked; `after`: what follows the last norm.
+    positions; `headed`: whether `vision_use_head` is asked; `pooled`: whether the probe is there anyway; `after`: what
+    follows the last norm.
     """
     rows = c.size("num_patches") if flat else patches(c) if placed else None
     parts: Tree = {"patches": flattened(c) if flat else patch_embedding(c, "embeddings.patch_embedding")}
     if placed:
         parts["position"] = {"rows": rows, "path": "embeddings.position_embedding"}
     parts |= {"layers": layers(c), "norm": layer_norm("post_layernorm")}
-    if headed and c.flag("vision_use_head", True):
+    if pooled or (headed and c.flag("vision_use_head", True)):
         parts["attention_pooling"] = attention_pooling(c)
     if c.task("base") != "base":
         refuse(c)

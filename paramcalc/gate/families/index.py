@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "t5gemma": "t5gemma t5gemma2",
     "seq2seq_experts": "nllb-moe switch_transformers",
     "bart_kin": "bigbird_pegasus fsmt led marian mvp pegasus_x prophetnet trocr",
     "xlnet": "cpmant flaubert xlm xlnet",
@@ -78,6 +79,7 @@ MODULES: dict[str, str] = {
     " musicgen_melody_decoder",
     "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
+    "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",
 }  # fmt: skip
 """Module to the model types it holds."""
 
