@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paramcalc.gate.load import load
 from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.model.architecture import Architecture
+from paramcalc.words.errors import UsageError
+from paramcalc.words.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from paramcalc.costs.training.plan import TrainingPlan
+
+
+def train(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **options: Any) -> TrainingPlan:
+    """Plan the training of any MODEL; the options are the fields of `TrainingJob`, as in `method="qlora", seq_len=2048`.
+
+    Raises UsageError for an option that is not known or cannot be run.
+    """
+    from paramcalc.costs.training.job import TrainingJob
+    from paramcalc.costs.training.plan import plan_training
+
+    _only(options, TrainingJob._fields)
+    return plan_training(load(model), TrainingJob(**options))
+
+
+def _only(options: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for name in options:
+        if name not in known:
+            raise UsageError(f"unknown option {name!r:.60}", hint=did_you_mean(name, known))
 
 
 def count(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture) -> Counts:

@@ -11,6 +11,7 @@ import typer
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "count": ("count", "How many parameters, of which kind, where, how many active per token."),
+    "train": ("train", "Training memory in detail, per device and per phase."),
     "explain": ("explain", "The formula, the numbers put into it, the result, its source."),
     "models": ("models", "The bundled architectures; with a name, its spec."),
     "validate": ("validate", "Whether a spec is right, and every default that was taken."),

@@ -37,15 +37,17 @@ def about_line(architecture: Architecture) -> str:
 
 def reported_view(architecture: Architecture, reported: Reported) -> View:
     """A size that was reported, as it was reported."""
-    low, high = reported.low, reported.high
-    if high is None:
-        size = f"over {rounded(low)}"
-    else:
-        size = f"{low:,} ({rounded(low)})" if low == high else f"{rounded(low)} to {rounded(high)}"
+    size = _range(reported.low, reported.high)
     notes = [f"reported by {reported.by}", f"how sure: {reported.confidence}", "not computed: its makers publish no architecture"]
     if reported.active_low and reported.active_high:
         notes.insert(0, f"active per token, as reported: {rounded(reported.active_low)} to {rounded(reported.active_high)}")
     return View(f"{architecture.name} · reported: {size} parameters", (), about_line(architecture), notes)
+
+
+def _range(low: int, high: int | None) -> str:
+    if high is None:
+        return f"over {rounded(low)}"
+    return f"{low:,} ({rounded(low)})" if low == high else f"{rounded(low)} to {rounded(high)}"
 
 
 def _components(counts: Counts) -> Table:
