@@ -66,6 +66,8 @@ class Attention(Block):
     """Width of the source that keys and values are made from: cross attention where given."""
     source_tokens: Count | None = None
     """Tokens of that source, where every input has the same number (Whisper: 1,500)."""
+    merged: bool = False
+    """Whether it attends to the encoder's output beside its own stream, both through the same projections (T5Gemma 2)."""
     reuses: bool = False
     """Whether it uses an earlier layer's keys and values, and so has no projection and no cache for them."""
     value_is_key: bool = False
@@ -169,6 +171,9 @@ class Attention(Block):
         window = self.window or self.chunk
         yield CacheRow("key", (kv_heads, head_dim), per, window, split=0)
         yield CacheRow("value", (kv_heads, v_dim), per, window, split=0)
+        if self.merged:
+            yield CacheRow("source_key", (kv_heads, head_dim), "source", split=0)
+            yield CacheRow("source_value", (kv_heads, v_dim), "source", split=0)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         heads, kv_heads, head_dim, v_dim = (int(size) for size in self.dims(at))
