@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.bart import PRE, layer
-from paramcalc.gate.families.composite import dense, head, projector
+from paramcalc.gate.families.bart import PRE, Style, layer
+from paramcalc.gate.families.composite import dense, head, image_text, projector
 from paramcalc.gate.families.nesting import beneath, nested, tower
 from paramcalc.gate.families.recipes import Tree, document, dropped, layer_norm, stack, tree, under
-from paramcalc.gate.families.speech import whisper_encoder
+from paramcalc.gate.families.speech import WHISPER, whisper_encoder
 from paramcalc.gate.families.vision import refuse
 
+ENDS = 2  # a sound begins and ends with a token of its own
 CODES = PRE._replace(bias=False)
 
 
@@ -23,6 +24,48 @@ def hearing(c: Config) -> Tree:
     if c.task("base") != "base":
         refuse(c)
     return document(c, group, tokens=fields["tokens"], cache=False)
+
+
+def frames_encoder(c: Config, style: Style, front: Tree, after: Tree) -> Tree:
+    """Layers of Whisper's make over what `front` makes of a spectrogram; `after` follows the last norm."""
+    one = layer(c, style, c.size("encoder_attention_heads"), c.size("encoder_ffn_dim"))
+    parts = (
+        front | {"layers": stack("layers.{}", {"layer": one}, f"{c.size('encoder_layers')} layer"), "norm": layer_norm("ln_post")} | after
+    )
+    if c.task("base") != "base":
+        refuse(c)
+    return document(c, parts, cache=False)
+
+
+def omni_2_5(c: Config) -> Tree:
+    """Qwen2.5-Omni's audio encoder (Xu et al. 2025): Whisper's, without a table of positions, into the text's width."""
+    width, outputs = c.size("hidden_size"), c.size("output_dim")
+    front = {
+        "convolution_1": {"kind": "convolution", "path": "conv1", "inputs": c.size("num_mel_bins"), "kernel": 3},
+        "convolution_2": {"kind": "convolution", "path": "conv2", "kernel": 3, "stride": 2},
+        "ends": {"kind": "embedding", "vocabulary": ENDS, "size": outputs, "path": "audio_bos_eos_token"},
+    }
+    return frames_encoder(c, WHISPER, front, {"output": dense("proj", width, outputs)})
+
+
+def omni_3(c: Config) -> Tree:
+    """Qwen3-Omni's audio encoder (Xu et al. 2025): three strided convolutions over the spectrogram as an image."""
+    width, channels, bands = c.size("hidden_size"), c.size("downsample_hidden_size"), c.size("num_mel_bins")
+    front: Tree = {}
+    for index in (1, 2, 3):
+        front[f"convolution_{index}"] = {
+            "kind": "convolution", "path": f"conv2d{index}", "inputs": 1 if index == 1 else channels, "outputs": channels,
+            "kernel": [3, 3], "stride": [2, 2], "activation": "gelu",
+        }  # fmt: skip
+        bands = (bands + 1) // 2
+    front["frames"] = dense("conv_out", channels * bands, width, bias=False) | {"component": "embedding"}
+    after = {"linear": dense("proj1", width, width), "output": dense("proj2", width, c.size("output_dim"))}
+    return frames_encoder(c, PRE, front, after)
+
+
+def heard(c: Config, _: int) -> Tree:
+    """The audio encoder beside that of images."""
+    return tower(c.part("audio_config"), "audio", "audio_tower")
 
 
 def audio_text(c: Config, bridge: Callable[[Config, Config, int], Tree], *, bridge_path: str = "multi_modal_projector") -> Tree:
@@ -86,4 +129,8 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "musicgen_decoder": codes,
     "musicgen_melody": partial(musicgen, reads=False),
     "musicgen_melody_decoder": partial(codes, reads=False),
+    "qwen2_5_omni_audio_encoder": omni_2_5,
+    "qwen2_5_omni_thinker": partial(image_text, bridge=None, vision=("visual",), beside=heard),
+    "qwen3_omni_moe_audio_encoder": omni_3,
+    "qwen3_omni_moe_thinker": partial(image_text, bridge=None, vision=("visual",), beside=heard),
 }

@@ -62,8 +62,9 @@ MODULES: dict[str, str] = {
     " lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl mistral3"
     " mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe smolvlm"
     " video_llama_3 video_llava vipllava",
-    "visual": "ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision glm_ocr_vision qwen2_5_vl_vision"
-    " qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
+    "visual": "ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision glm_ocr_vision"
+    " qwen2_5_omni_vision_encoder qwen2_5_vl_vision qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision"
+    " qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
     "texts": "ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text paddleocr_vl_text qwen2_5_omni_text"
     " qwen2_5_vl_text qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text",
     "towers": "got_ocr2_vision idefics2_vision idefics3_vision internvl_vision kimi_k25_vision llama4_vision_model"
@@ -76,7 +77,8 @@ MODULES: dict[str, str] = {
     " pix2struct_text_model pix2struct_vision_model",
     "flamingo": "florence2 florence_vision idefics mllama mllama_text_model mllama_vision_model",
     "hearing": "moss_transcribe_diarize moss_transcribe_diarize_audio musicgen musicgen_decoder musicgen_melody"
-    " musicgen_melody_decoder",
+    " musicgen_melody_decoder qwen2_5_omni_audio_encoder qwen2_5_omni_thinker qwen3_omni_moe_audio_encoder"
+    " qwen3_omni_moe_thinker",
     "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
     "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",

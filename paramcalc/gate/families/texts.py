@@ -74,7 +74,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "qwen2_5_omni_text": QWEN2,
     "qwen2_5_vl_text": QWEN2,
     "qwen2_vl_text": QWEN2,
-    "qwen3_omni_moe_text": QWEN3_MOE,
+    "qwen3_omni_moe_text": partial(QWEN3_MOE, attend=partial(QWEN3, rounded=True)),  # its defaults, 28 heads in 2048, need it
     "qwen3_vl_moe_text": QWEN3_MOE,
     "qwen3_vl_text": partial(decoder, feed=PLAIN, attend=HEAD_NORM),
 }

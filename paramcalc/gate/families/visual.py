@@ -15,6 +15,9 @@ QWEN3 = BLOCK._replace(up="linear_fc1", down="linear_fc2")
 FUSED = {"qkv_proj": "qkv", "o_proj": "proj"}
 
 
+SPLIT = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "proj"}
+
+
 def dense(path: str, inputs: int, outputs: int, bias: bool = True) -> Tree:
     return tree(kind="dense", path=path, inputs=inputs, outputs=outputs, bias=None if bias else False)
 
@@ -69,36 +72,46 @@ def qwen2(c: Config) -> Tree:
     return visual(c, width, layer, before={"patches": video_patches(c, width, bias=False)}, after=after)
 
 
-def qwen2_5(c: Config) -> Tree:
-    """Qwen2.5-VL (Bai et al. 2025): RMS norms, a gated feed-forward network; EXAONE 4.5 shares keys and values among heads."""
+def qwen2_5(c: Config, *, split: bool = False) -> Tree:
+    """Qwen2.5-VL (Bai et al. 2025): RMS norms, a gated feed-forward network; EXAONE 4.5 shares keys and values among heads.
+
+    Qwen2.5-Omni has a matrix for each of the three (`split`).
+    """
     width, square = c.size("hidden_size"), c.size("spatial_merge_size") ** 2
     attend = fused_attention(c, width, kv_heads=c.optional("num_key_value_heads"))
+    if split:
+        attend = {key: value for key, value in attend.items() if key != "fused"} | {"names": SPLIT}
     layer = encoder_layer(BLOCK, attend, gated(c), norm=rms)
     after = merger("merger", width, square, c.size("out_hidden_size"), rms("ln_q"))
     return visual(c, width, layer, before={"patches": video_patches(c, width, bias=False)}, after=after)
 
 
-def shuffle(c: Config, path: str, wide: bool) -> Tree:
+def shuffle(c: Config, path: str, wide: bool, names: tuple[str, str, str] = ("norm", "linear_fc1", "linear_fc2")) -> Tree:
     """Qwen3-VL's merger; the norm sees one patch, or the whole square (`wide`)."""
     width = c.size("hidden_size")
     inner = width * c.size("spatial_merge_size") ** 2
-    linear_1 = dense("linear_fc1", inner, inner) | {"activation": "gelu"}
-    norm = layer_norm("norm", size=inner if wide else width)
-    return {"path": path, "norm": norm, "linear_1": linear_1, "linear_2": dense("linear_fc2", inner, c.size("out_hidden_size"))}
+    linear_1 = dense(names[1], inner, inner) | {"activation": "gelu"}
+    norm = layer_norm(names[0], size=inner if wide else width)
+    return {"path": path, "norm": norm, "linear_1": linear_1, "linear_2": dense(names[2], inner, c.size("out_hidden_size"))}
 
 
-def qwen3(c: Config, *, mergers: str = "deepstack_merger_list.{}") -> Tree:
-    """Qwen3-VL (Bai et al. 2025): learned positions beside the rotary ones, and mergers for the maps of some layers too."""
+def qwen3(c: Config, *, omni: bool = False) -> Tree:
+    """Qwen3-VL (Bai et al. 2025): learned positions beside the rotary ones, and mergers for the maps of some layers too.
+
+    Qwen3-Omni calls the pieces of its mergers otherwise.
+    """
     width = c.size("hidden_size")
     layer = encoder_layer(QWEN3, fused_attention(c, width), feed_forward(c, QWEN3))
     before = {
         "patches": video_patches(c, width),
         "position": {"rows": c.size("num_position_embeddings"), "path": "pos_embed"},
     }
-    after: Tree = {"merger": shuffle(c, "merger", wide=False)}
+    names = ("ln_q", "mlp.{}", "mlp.{}") if omni else ("norm", "linear_fc1", "linear_fc2")
+    after: Tree = {"merger": shuffle(c, "merger", False, names)}
     deep = c.sizes("deepstack_visual_indexes")
     if deep:
-        after["deep_mergers"] = shuffle(c, mergers, wide=True) | {"repeat": len(deep)}
+        path = "merger_list.{}" if omni else "deepstack_merger_list.{}"
+        after["deep_mergers"] = shuffle(c, path, True, names) | {"repeat": len(deep)}
     return visual(c, width, layer, before=before, after=after)
 
 
@@ -146,10 +159,12 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "glm4v_moe_vision": glm4v,
     "glm4v_vision": glm4v,
     "glm_ocr_vision": partial(glm4v, ocr=True),
+    "qwen2_5_omni_vision_encoder": partial(qwen2_5, split=True),
     "qwen2_5_vl_vision": qwen2_5,
     "qwen2_vl_vision": qwen2,
     "qwen3_5_moe_vision": qwen3,
     "qwen3_5_vision": qwen3,
+    "qwen3_omni_moe_vision_encoder": partial(qwen3, omni=True),
     "qwen3_vl_moe_vision": qwen3,
     "qwen3_vl_vision": qwen3,
     "qwen4_exp_vision": qwen3,
