@@ -5,22 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from paramcalc.costs.training.autograd import BYTES
-from paramcalc.holdings.modules import STACK, TABLE
 from paramcalc.holdings.trainable import Site
-from paramcalc.model.tape import Value
+from paramcalc.model.parts import Block, Place
+from paramcalc.model.tape import HEADS_FIRST, TOKENS_FIRST, Value
 
 if TYPE_CHECKING:
     from paramcalc.costs.training.model_tape import ModelTape
 
+BEHIND = {
+    "attention": "attention_adapter",
+    "mla": "attention_adapter",
+    "feed_forward": "feed_forward_adapter",
+    "experts": "feed_forward_adapter",
+}
+"""Which of a layer's two Houlsby adapters stands behind a kind of block."""
+
 
 def with_adapter(tape: ModelTape, site: Site, x: Value, made: Value) -> Value:
-    """The result of a layer with its adapter's added to it."""
+    """The result of a dense layer with its adapter's added to it."""
     if site.kind == "ia3":
-        return _scaled(tape, site, made)
+        return made if site.on_input else tape.cast(tape.multiply(made, tape.adapter(f"{site.module.name}.ia3_l")), made.dtype)
     low = tape.cast(x, tape.recipe.adapters)
+    dropped = tape.dropout(low, tape.recipe.adapter_dropout)
     if site.kind == "dora":
-        return tape.cast(_dora(tape, site, low, made), made.dtype)
-    return tape.cast(tape.add(made, tape.scale(_low_rank(tape, site, tape.dropout(low, tape.recipe.adapter_dropout)))), made.dtype)
+        return tape.cast(_dora(tape, site, low, dropped, made), made.dtype)
+    return tape.cast(tape.add(made, tape.scale(_low_rank(tape, site, dropped))), made.dtype)
 
 
 def _low_rank(tape: ModelTape, site: Site, x: Value) -> Value:
@@ -35,32 +44,56 @@ def _low_rank(tape: ModelTape, site: Site, x: Value) -> Value:
     return outer
 
 
-def _dora(tape: ModelTape, site: Site, x: Value, made: Value) -> Value:
+def _dora(tape: ModelTape, site: Site, x: Value, dropped: Value, made: Value) -> Value:
     """(m / ‖W + s·BA‖ - 1) · W x + m / ‖W + s·BA‖ · s · B A x (Liu et al. 2024, §4.3: the norm has no gradient).
 
-    B A is computed as B (A I), so that the reference keeps A's input, an identity, and B's; and it makes W + s·BA whole.
+    B A is computed from an identity matrix, and W + s·BA made whole, before the norm; with dropout W x is computed again.
     """
     module = site.module
-    dropped = tape.dropout(x, tape.recipe.adapter_dropout)
-    whole = module.inputs * module.outputs
-    identity = tape.emit("identity", (), module.inputs, module.inputs, x.dtype, layout="tokens")
-    delta = _low_rank(tape, site, identity)
-    tape.emit("weight norm", (delta,), module.outputs, 1, x.dtype, temporary=3 * whole * BYTES[x.dtype], differentiable=False)
-    magnitude = tape.adapter(f"{module.name}.lora_magnitude_vector.weight")
-    norm = tape.emit("norm", (), 1, module.outputs, x.dtype, layout="tokens")
-    factor = tape.divide(magnitude, norm)
+    whole = module.inputs * module.outputs * BYTES[x.dtype]
+    identity = module.inputs * module.inputs * BYTES[x.dtype]
+    norm = tape.emit("weight norm", (), 1, module.outputs, x.dtype, temporary=3 * whole + identity, layout=TOKENS_FIRST)
+    factor = tape.divide(tape.adapter(f"{module.name}.lora_magnitude_vector.weight"), norm)
     low_rank = _low_rank(tape, site, dropped)
     base = made
     if dropped is not x:
-        base = tape.emit("linear", (dropped,), x.tokens, module.outputs, x.dtype, temporary=whole * BYTES[x.dtype])
+        base = tape.emit("linear", (dropped,), x.tokens, module.outputs, x.dtype, temporary=whole, layout=TOKENS_FIRST)
     extra = tape.add(tape.multiply(tape.scale(factor), base), tape.scale(tape.multiply(factor, low_rank)))
     return tape.add(made, extra)
 
 
-def _scaled(tape: ModelTape, site: Site, made: Value) -> Value:
-    """IA3 on an output: each column times a learned number."""
-    return tape.cast(tape.multiply(made, tape.adapter(f"{site.module.name}.ia3_l")), made.dtype)
+def on_table(tape: ModelTape, site: Site, found: Value) -> Value:
+    """LoRA on a table: rows of Aᵀ looked up, times Bᵀ."""
+    name = site.module.name
+    a, b = tape.adapter(f"{name}.lora_embedding_A"), tape.adapter(f"{name}.lora_embedding_B")
+    rows = tape.emit("lookup", (a,), found.tokens, site.rank, a.dtype, layout=TOKENS_FIRST)
+    return tape.cast(tape.add(found, tape.scale(tape.product(rows, b, found.width))), found.dtype)
 
 
-UNMODELLED = (STACK, TABLE)
-"""Kinds of modules whose adapters' activations are not modelled yet."""
+def on_stack(tape: ModelTape, site: Site, weight: Value) -> Value:
+    """LoRA on stacked experts (PEFT's `ParamWrapper`): W + s·BA is made whole, for all experts, and kept."""
+    name = site.module.name
+    a, b = tape.adapter(f"{name}.lora_A.weight"), tape.adapter(f"{name}.lora_B.weight")
+    delta = tape.emit("low-rank weight", (a, b), weight.tokens, weight.width, a.dtype, layout=TOKENS_FIRST)
+    return tape.add(weight, tape.cast(tape.scale(delta), weight.dtype))
+
+
+def prefixed(tape: ModelTape, x: Value) -> Value:
+    """Keys or values with those of the virtual tokens before them."""
+    table = tape.adapter("prompt_encoder.embedding.weight")
+    rows = tape.batch * table.tokens
+    virtual = tape.emit("prefix", (table,), rows, x.width, table.dtype, layout=HEADS_FIRST)
+    return tape.emit("join", (tape.cast(virtual, x.dtype), x), rows + x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
+
+
+def bottleneck(tape: ModelTape, block: Block, at: Place, x: Value) -> Value:
+    """x + up(gelu(down(x))) behind attention and behind the feed-forward network (Houlsby et al. 2019, §2.1)."""
+    kind = BEHIND.get(type(block).__module__.rpartition(".")[2])
+    layer = at.path[: at.path.rfind("{}") + 2]
+    name = f"{layer}.{kind}"
+    if kind is None or f"{name}.down_proj.weight" not in tape.added:
+        return x
+    low = tape.cast(x, tape.recipe.adapters)
+    down, up = tape.adapter(f"{name}.down_proj.weight"), tape.adapter(f"{name}.up_proj.weight")
+    inner = tape.unary("gelu", tape.product(low, down, down.tokens))
+    return tape.cast(tape.add(x, tape.product(inner, up, x.width)), x.dtype)

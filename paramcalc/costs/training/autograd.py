@@ -39,6 +39,8 @@ class Op(NamedTuple):
     backward: int = 0
     """The same for its backward."""
     where: str = ""
+    ahead: bool = False
+    """Whether its gradients were made on the way forward, and are what it keeps."""
 
 
 class Recorder(Tape):

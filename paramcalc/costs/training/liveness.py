@@ -176,10 +176,12 @@ class Backward:
     def run(self) -> Backward:
         for op in reversed(self.scene.ops):
             gradient = self.gradients.pop(op.output, None)
+            if op.output.needs_grad and op.ahead:
+                self._forget(op)
             if op.output.needs_grad and gradient is not None:
                 self._step(op, gradient)
                 self._release(gradient)
-            if op.output.needs_grad:
+            if op.output.needs_grad and not op.ahead:
                 self._forget(op)
         return self
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from paramcalc.costs.training.autograd import BYTES, Recorder
-from paramcalc.model.tape import FP32, Value
+from paramcalc.costs.training.autograd import BYTES, Op, Recorder
+from paramcalc.model.tape import FP32, Storage, Value
+from paramcalc.words.errors import UsageError
+
+CHUNKS = 8
+"""Pieces of the sequence whose logits are upcast at once (torchtune's `CEWithChunkedOutputLoss`)."""
 
 
 class Loss(NamedTuple):
@@ -17,25 +21,60 @@ class Loss(NamedTuple):
     """Whether each token predicts the next one: then logits become fp32 and labels are shifted (`ForCausalLMLoss`)."""
     batch: int
     length: int
+    head: tuple[Op, ...]
+    """The operations that made the logits."""
+
+
+def labels(tape: Recorder, of: Loss) -> list[Storage]:
+    """The shifted copy of the labels: padded by one token, it stays whole for one sequence and is copied for more."""
+    if not of.causal:
+        return []
+    rows = of.length + 1 if of.batch == 1 else of.batch * of.length
+    return [tape.kept(BYTES["int64"] * rows, "shifted labels")]
 
 
 def plain(tape: Recorder, of: Loss) -> Value:
-    """Cross entropy on all logits at once.
-
-    A shifted copy of the labels is kept: padded by one token, it stays whole for one sequence and is copied for more.
-    """
+    """Cross entropy on all logits at once."""
     tape.where = "loss"
-    logits = of.logits
-    if of.causal:
-        logits = tape.cast(logits, FP32)
-    logarithms = tape.emit("log softmax", (logits,), logits.tokens, logits.width, logits.dtype, keeps_result=True)
-    logarithms = tape.high(logarithms)
-    saved = [logarithms.storage, tape.kept(BYTES[logarithms.dtype], "sum of weights")]
-    if of.causal:
-        rows = of.length + 1 if of.batch == 1 else of.batch * of.length
-        saved.insert(1, tape.kept(BYTES["int64"] * rows, "shifted labels"))
-    return tape.emit("negative log-likelihood", (logarithms,), 1, 1, logarithms.dtype, saved=tuple(saved))
+    logits = tape.cast(of.logits, FP32) if of.causal else of.logits
+    logarithms = tape.high(tape.emit("log softmax", (logits,), logits.tokens, logits.width, logits.dtype, keeps_result=True))
+    saved = (logarithms.storage, *labels(tape, of), tape.kept(BYTES[logarithms.dtype], "sum of weights"))
+    return tape.emit("negative log-likelihood", (logarithms,), 1, 1, logarithms.dtype, saved=saved)
 
 
-LOSSES: dict[str, Callable[[Recorder, Loss], Value]] = {"plain": plain}
+def chunked(tape: Recorder, of: Loss) -> Value:
+    """Cross entropy piece by piece: logits stay in the format they come in, and only a piece of them is upcast at a time."""
+    tape.where = "loss"
+    size = of.logits.elements * BYTES[FP32]
+    piece = -(-size // CHUNKS)
+    saved = (tape.kept(size, "log softmax"), *labels(tape, of), tape.kept(4, "sum of weights"))
+    return tape.emit("chunked cross entropy", (of.logits,), 1, 1, FP32, saved=saved, temporary=piece, backward=2 * piece)
+
+
+def fused(tape: Recorder, of: Loss) -> Value:
+    """Output matrix and cross entropy in one kernel (Liger's fused linear cross entropy, Hsu et al. 2024, §3.2).
+
+    Logits exist for a piece of the tokens at a time, of as many as make them about as large as what the matrix reads; the
+    gradients of that and of the matrix are made on the way forward and kept.
+    """
+    if any(op.name not in ("linear", "cast") for op in of.head):
+        raise UsageError(
+            "a fused loss needs a plain output matrix, without an adapter or a bound on the logits", place="loss", hint="chunked"
+        )
+    tape.where = "loss"
+    hidden, weight = of.head[-1].inputs[:2]
+    tape.ops.pop()  # the output matrix's own operation
+    rows, wide = hidden.tokens, of.logits.width
+    pieces = -(-wide // hidden.width)
+    piece = min(rows, 1 << max(0, -(-rows // pieces) - 1).bit_length())
+    saved = [tape.kept(hidden.elements * BYTES[hidden.dtype], "gradient of what the output matrix reads")]
+    if weight.needs_grad:
+        saved.append(tape.kept(weight.elements * BYTES[weight.dtype], "gradient of the output matrix"))
+    working = piece * wide * (BYTES[of.logits.dtype] + BYTES[FP32])
+    made = tape.emit("fused linear cross entropy", (hidden, weight), 1, 1, FP32, saved=(*saved, *labels(tape, of)), temporary=working)
+    tape.ops[-1] = tape.ops[-1]._replace(ahead=True)
+    return made
+
+
+LOSSES: dict[str, Callable[[Recorder, Loss], Value]] = {"plain": plain, "fused": fused, "chunked": chunked}
 """Ways to compute the loss by name."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from paramcalc.costs.training.autograd import BYTES, LOW
+from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, prefixed, with_adapter
+from paramcalc.costs.training.autograd import BYTES, LOW, Op
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
+from paramcalc.costs.training.liveness import Backward, Scene, forward
 from paramcalc.holdings.inventory import placed
-from paramcalc.holdings.trainable import Adapted, Site
+from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
 from paramcalc.model.tape import FP32, TOKENS_FIRST, Storage, Value
@@ -98,11 +100,27 @@ class ModelTape(AttentionRecorder):
         outputs = int(row.shape[1] if self.transposed else row.shape[0])
         module = row.name.removesuffix(".weight")
         above, self.where = self.where, module
-        made = self._quantized(row, x, outputs) if self.is_quantized(row) else self.product(x, self.parameter(row), outputs)
         site = self.adapted.sites.get(module) or self.adapted.sites.get(row.name)
+        if site and site.kind == "ia3" and site.on_input:
+            x = self.cast(self.multiply(x, self.adapter(f"{module}.ia3_l")), x.dtype)
+        made = self._quantized(row, x, outputs) if self.is_quantized(row) else self._divided(row, x, outputs)
         if site:
-            made = self._adapted(site, x, made)
+            made = with_adapter(self, site, x, made)
         self.where = above
+        return made
+
+    def _divided(self, row: Row, x: Value, outputs: int) -> Value:
+        """x Wᵀ. Under sequence parallelism columns read all tokens, gathered for the moment, and rows hand back this rank's
+        (Korthikanti et al. 2022, §4.2.2): what is kept is the rank's own part."""
+        axis = row.split if row.split is None or not self.transposed else 1 - row.split
+        if self.shares == 1 or axis is None:
+            return self.product(x, self.parameter(row), outputs)
+        whole = x.elements * self.shares * BYTES[x.dtype]
+        made = self.product(x, self.parameter(row), outputs)
+        made.tokens = x.tokens * self.shares if axis == 0 else x.tokens // self.shares
+        made.storage.bytes = made.elements * BYTES[made.dtype]
+        if axis == 0:
+            self.ops[-1] = self.ops[-1]._replace(temporary=whole, backward=whole)
         return made
 
     def is_quantized(self, row: Row) -> bool:
@@ -114,11 +132,6 @@ class ModelTape(AttentionRecorder):
         low = self.cast(x, self.recipe.compute)
         made = self.emit("quantized linear", (low,), x.tokens, outputs, low.dtype, temporary=whole, backward=whole, layout=TOKENS_FIRST)
         return self.cast(made, x.dtype)
-
-    def _adapted(self, site: Site, x: Value, made: Value) -> Value:
-        from paramcalc.costs.training.adapters import with_adapter
-
-        return with_adapter(self, site, x, made)
 
     def adapter(self, name: str) -> Value:
         """A parameter that the method adds."""
@@ -133,7 +146,9 @@ class ModelTape(AttentionRecorder):
         saved: tuple[Storage, ...] = ()
         if index in ("made", "shared"):
             saved = (self.kept(rows * BYTES["int64"], "indices"),)
-        return self.emit("lookup", (table,), rows, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
+        found = self.emit("lookup", (table,), rows // self.shares, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
+        site = self.adapted.sites.get(row.name.removesuffix(".weight"))
+        return on_table(self, site, found) if site else found
 
     def layer_norm(self, x: Value, name: str = "", parts: int = 1) -> Value:
         """Keeps its input, and mean and reciprocal deviation of each row in fp32."""
@@ -162,6 +177,32 @@ class ModelTape(AttentionRecorder):
         found = self.emit("lookup", (table,), rows, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
         self.relative = Value(self.length, self.length * table.width, found.dtype, found.storage, needs_grad=found.needs_grad)
 
+    # attention under a method or a policy
+
+    def attention(self, query: Value, key: Value, value: Value, **options: Any) -> Value:
+        if self.adapted.method.name == "prefix":
+            key, value = prefixed(self, key), prefixed(self, value)
+        if not self.recipe.selective:
+            return super().attention(query, key, value, **options)
+        start = len(self.ops)
+        made = super().attention(query, key, value, **options)
+        self._fold(start, (query, key, value), made)
+        return made
+
+    def _fold(self, start: int, operands: tuple[Value, ...], made: Value) -> None:
+        """Put one operation in the place of those since `start`: it keeps its operands, and does the rest again on the way back."""
+        inner = tuple(self.ops[start:])
+        ahead = forward(Scene(inner, None, made, keeps=False)).peak
+        again = Backward(Scene(inner, None, made)).run().meter.peak
+        del self.ops[start:]
+        inputs = tuple(dict.fromkeys((*operands, *_outside(inner))))
+        kept = tuple(value.storage for value in operands)
+        self.ops.append(Op("attention, computed again", inputs, made, kept if made.needs_grad else (), False, ahead, again, self.where))
+
+    def after(self, block: Block, at: Place, made: Value) -> Value:
+        """What a method puts behind a block."""
+        return bottleneck(self, block, at, made) if self.adapted.method.name == "adapter" else made
+
     # experts
 
     def top(self, scores: Value, visited: int) -> Value:
@@ -189,7 +230,10 @@ class ModelTape(AttentionRecorder):
         row = self.rows[name]
         above, self.where = self.where, row.name
         weight = self.parameter(row)
-        if self.is_quantized(row):
+        site = self.adapted.sites.get(row.name)
+        if site:
+            weight = on_stack(self, site, weight)
+        if self.is_quantized(row) and not site:
             whole = row.elements * BYTES[self.recipe.compute]
             made = self.emit("quantized experts", (x,), x.tokens, width, x.dtype, temporary=whole, backward=whole)
         else:
@@ -204,3 +248,9 @@ class ModelTape(AttentionRecorder):
         sorted_back = self.emit("index", (weighted,), rows.tokens, rows.width, weighted.dtype, saved=(back,))
         total = self.emit("sum", (sorted_back,), rows.tokens // visited, rows.width, weighted.dtype)
         return self.cast(total, rows.dtype)
+
+
+def _outside(ops: tuple[Op, ...]) -> list[Value]:
+    """Values that operations read and did not make."""
+    made = {op.output for op in ops}
+    return [value for op in ops for value in op.inputs if value not in made]

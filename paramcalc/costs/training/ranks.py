@@ -16,6 +16,7 @@ from paramcalc.holdings.inventory import inventory
 from paramcalc.holdings.trainable import Adapted, adapt
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.rows import Row
+from paramcalc.model.tape import Storage
 from paramcalc.words.errors import UsageError
 
 
@@ -70,7 +71,9 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     quantized = _weight_bytes(made.architecture, settings, rows)
     states = states_of(settings, _of_stage(made.adapted, stage), rows, quantized)
     gathered = _gathered(made, rows, quantized)
-    passes = run_passes(segments, _policy(made, inputs, gathered, stage))
+    policy = _policy(made, inputs, gathered, stage)
+    there = frozenset().union(*(output_storages(segment) for segment in segments))
+    passes = run_passes(segments, policy._replace(held=policy.held & there))
     kept, host = shared(states, settings)
     warnings = () if not gathered.offloaded else ("parameters come from the host for each layer",)
     return Rank(name, kept, passes, inputs, made.trained, host, tuple(made.walk.skipped), warnings)
@@ -116,6 +119,10 @@ def _of_stage(adapted: Adapted, stage: Stage | None) -> Adapted:
     added = [row for row in map(stage.holds, adapted.added) if row]
     trained = [row for row in map(stage.holds, adapted.trained) if row]
     return adapted._replace(added=added, trained=trained)
+
+
+def output_storages(segment: Segment) -> frozenset[Storage]:
+    return frozenset(op.output.storage for op in segment.ops)
 
 
 class Gathered(NamedTuple):

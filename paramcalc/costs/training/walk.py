@@ -116,7 +116,7 @@ class Walk:
         if isinstance(block, Head) or (not place.tower and name == "head"):
             self.logits = made
             causal = self.decodes and self.tape.source is None
-            self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length))
+            self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length, tuple(self.tape.ops[before:])))
             self.head_ops = tuple(self.tape.ops[before:])
 
     def _group(self, group: Group, name: str, place: Place) -> None:
@@ -220,7 +220,7 @@ def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Val
     """A block's forward pass. Refuses what is not known."""
     tape.enter(block, place)
     try:
-        return block.forward(tape, x, place)  # type: ignore[arg-type]
+        return tape.after(block, place, block.forward(tape, x, place))  # type: ignore[arg-type]
     except NotImplementedError as error:
         raise UsageError(
             f"the activations of {place.part} are not known: {error}",
