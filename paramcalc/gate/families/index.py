@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
+    "paired": "encoder-decoder modernvbert speech-encoder-decoder ultravbert vision-encoder-decoder",
     "t5gemma": "t5gemma t5gemma2",
     "seq2seq_experts": "nllb-moe switch_transformers",
     "bart_kin": "bigbird_pegasus fsmt led marian mvp pegasus_x prophetnet trocr",
@@ -24,7 +25,7 @@ MODULES: dict[str, str] = {
     "encoders": "esm fnet ibert layoutlm longformer luke mpnet mra nystromformer tapas yoso",
     "bert_kin": "bert-generation big_bird electra rembert roc_bert roformer xmod",
     "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
-    "t5": "longt5 mt5 t5 umt5",
+    "t5": "longt5 mt5 pop2piano t5 umt5",
     "speech": "speech_to_text whisper",
     "opt": "biogpt opt xglm",
     "decoders": "apertus bitnet diffllama exaone4 glm glm4 granite_swa hunyuan_v1_dense hyperclovax jais2 nanochat nemotron olmo"
@@ -35,7 +36,7 @@ MODULES: dict[str, str] = {
     "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 youtu",
     "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
     "singular": "doge modernbert-decoder",
-    "llama": "arcee cohere cohere2 cohere_compass_text cwm emu3 ernie4_5 granite helium internlm3 iquestcoder llama ministral"
+    "llama": "arcee cohere cohere2 cohere_compass_text cwm ernie4_5 granite helium internlm3 iquestcoder llama ministral"
     " ministral3 mistral smollm3",
     "hybrid": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "zamba": "zamba zamba2",
@@ -82,6 +83,7 @@ MODULES: dict[str, str] = {
     "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
     "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",
+    "vqgan": "chameleon chameleon_vqgan emu3 emu3_text_model emu3_vqgan janus janus_vision_model janus_vqgan",
 }  # fmt: skip
 """Module to the model types it holds."""
 

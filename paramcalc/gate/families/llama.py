@@ -215,7 +215,6 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "cohere2": partial(cohere, sees=partial(ends, period=4, key="sliding_window_pattern")),
     "cohere_compass_text": cohere,
     "cwm": partial(decoder, attend=UNBIASED, sees=partial(begins, period=4)),
-    "emu3": text_of(plain, "emu3_text_model"),
     "ernie4_5": partial(decoder, attend=partial(attention, bias="use_bias"), feed=partial(feed_forward, bias="use_bias"), tie=True),
     "granite": decoder,
     "helium": partial(decoder, attend=helium_attention),
