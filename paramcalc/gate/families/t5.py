@@ -100,9 +100,9 @@ def owns_head(c: Config) -> bool:
     return False
 
 
-def t5(c: Config, *, tables: str = "first", own_head: bool = True, local: bool = False) -> Tree:
+def t5(c: Config, *, tables: str = "first", head: str = "stated", local: bool = False) -> Tree:
     """T5 (Raffel et al. 2020), mT5 (Xue et al. 2021); UMT5 (Chung et al. 2023) has a table in `each` layer, and LongT5
-    (Guo et al. 2022) encoders that see locally."""
+    (Guo et al. 2022) encoders that see locally. `head`: tied as `stated`, or always `tied`, or always its `own`."""
     name = "SelfAttention"
     if local:
         name = ENCODER_ATTENTION[c.choice("encoder_attention_type", list(ENCODER_ATTENTION), "local")]
@@ -115,7 +115,8 @@ def t5(c: Config, *, tables: str = "first", own_head: bool = True, local: bool =
     second = {"vocabulary": c.size("vocab_size"), "tied": "encoder.embedding", "path": "embed_tokens"}
     layers = f"{c.optional('num_decoder_layers') or count} layer"
     decoder = half(c, "decoder", second, {"layer": target}, layers, shared_table=not each, name="SelfAttention")
-    tie = None if own_head and owns_head(c) else "encoder.embedding"
+    own = head == "own" or (head == "stated" and owns_head(c))
+    tie = None if own else "encoder.embedding"
     return assembled(c, encoder, decoder, tree(kind="head", path="lm_head", outputs=c.size("vocab_size"), tied=tie))
 
 
@@ -139,9 +140,17 @@ def assembled(c: Config, encoder: Tree, decoder: Tree, head: Tree) -> Tree:
     return document(c, under(prefix, parts) | seq2seq_head(c, task, {"head": head}))
 
 
+def pop2piano(c: Config) -> Tree:
+    """Pop2Piano (Choi & Lee 2023): T5 over frames of a spectrogram, before which a vector of the arranger's style stands."""
+    made = t5(c, head="own")
+    style = {"kind": "embedding", "vocabulary": c.size("composer_vocab_size"), "path": "mel_conditioner.embedding"}
+    return made | {"parts": {"style": style, **made["parts"]}}
+
+
 FAMILIES = {
-    "longt5": partial(t5, own_head=False, local=True),
+    "longt5": partial(t5, head="tied", local=True),
     "mt5": t5,
+    "pop2piano": pop2piano,
     "t5": t5,
     "umt5": partial(t5, tables="each"),
 }
