@@ -25,8 +25,11 @@ PRECISIONS: dict[str, tuple[str, str | None]] = {
     "bf16-mixed": ("fp32", "bf16"),
     "fp16-mixed": ("fp32", "fp16"),
     "bf16-master": ("bf16", None),
+    "megatron": ("bf16", None),
 }
-"""Format of the weights, and the low format of autocast; `bf16-master` steps fp32 copies of bf16 weights."""
+"""Format of the weights, and the low format of autocast. `bf16-master` steps fp32 copies of bf16 weights (DeepSpeed);
+`megatron` does too, and adds gradients up in fp32 buffers that stand from step to step."""
+MASTERS = ("bf16-master", "megatron")
 CHECKPOINTING = ("none", "selective", "full")
 OFFLOADS = ("optimizer", "params")
 ADAPTED = ("lora", "dora", "ia3", "prompt", "prefix", "adapter")
@@ -101,7 +104,12 @@ class Settings(NamedTuple):
     @property
     def master(self) -> bool:
         """Whether the optimizer steps fp32 copies of the weights."""
-        return self.job.precision == "bf16-master"
+        return self.job.precision in MASTERS
+
+    @property
+    def main_gradients(self) -> bool:
+        """Whether gradients are added up in fp32 buffers of their own."""
+        return self.job.precision == "megatron"
 
     @property
     def devices(self) -> int:
@@ -245,5 +253,5 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError(f"ZeRO stage {job.zero} shards over data-parallel ranks, and there is one", place="zero", hint="give --dp")
     if job.virtual_stages > 1 and job.pp == 1:
         raise UsageError("virtual stages belong to a pipeline", place="virtual_stages", hint="give --pp")
-    if job.precision == "bf16-master" and method in ADAPTED:
+    if job.precision in MASTERS and method in ADAPTED:
         raise UsageError("adapters are stepped in their own format", place="precision", hint="--precision bf16 --adapter-dtype fp32")

@@ -71,10 +71,10 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     quantized = _weight_bytes(made.architecture, settings, rows)
     states = states_of(settings, _of_stage(made.adapted, stage), rows, quantized)
     gathered = _gathered(made, rows, quantized)
-    policy = _policy(made, inputs, gathered, stage)
+    kept, host = shared(states, settings)
+    policy = _policy(made, inputs, gathered, stage, kept.gradients if settings.main_gradients else 0)
     there = frozenset().union(*(output_storages(segment) for segment in segments))
     passes = run_passes(segments, policy._replace(held=policy.held & there))
-    kept, host = shared(states, settings)
     warnings = () if not gathered.offloaded else ("parameters come from the host for each layer",)
     return Rank(name, kept, passes, inputs, made.trained, host, tuple(made.walk.skipped), warnings)
 
@@ -156,7 +156,7 @@ def _gathered(made: _Made, rows: list[Row], quantized: int | None) -> Gathered:
     return Gathered(outside, 2 * size, job.offload == "params")
 
 
-def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None) -> Policy:
+def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, standing: int) -> Policy:
     settings, walk = made.settings, made.walk
     job = settings.job
     chunks = (1, 1) if stage is None else in_flight(stage, job.grad_accum, job.virtual_stages)
@@ -165,7 +165,8 @@ def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None) -
         loss=walk.loss_storages(),
         held=frozenset() if walk.logits is None or job.loss == "fused" else frozenset({walk.logits.storage}),
         inputs=inputs,
-        accumulated=job.grad_accum > 1,
+        accumulated=job.grad_accum > 1 or standing > 0,
+        standing=standing,
         gathered=gathered.layer,
         always=gathered.always,
         gradient_ranks=job.dp if job.zero >= 2 else 1,

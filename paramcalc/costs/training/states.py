@@ -43,7 +43,7 @@ def states_of(settings: Settings, adapted: Adapted, rows: Iterable[Row], weight_
     trained = [*base, *added]
     optimizer = optimizer_named(job.optimizer)
     stepped = [tensor._replace(element_bytes=4) for tensor in trained] if settings.master else trained
-    gradients = whole(trained)
+    gradients = 4 * elements(trained) if settings.main_gradients else whole(trained)
     state = optimizer.state(stepped)
     if job.ema:
         state += whole(stepped)

@@ -40,6 +40,8 @@ class Policy(NamedTuple):
     """Bytes of token ids and labels."""
     accumulated: bool = False
     """Whether gradients of an earlier micro-batch are there already."""
+    standing: int = 0
+    """Bytes of buffers that gradients are added to, where they are no tensors of their own."""
     gathered: int = 0
     """Parameters that are fetched for a while: those of the layer at work and of the next. The last layer's are still there
     when the loss is taken, and are fetched again as its gradient comes."""
@@ -91,7 +93,7 @@ class _Run:
         total = self.shard(self.gradients())
         self.live[ACTIVATIONS] += self.other_micro_batches()
         if self.policy.accumulated:
-            self.live[GRADIENTS] = total
+            self.live[GRADIENTS] = self.policy.standing or total
         left, cached = [], 0
         for segment in self.segments:
             left.append(self.left(segment))
