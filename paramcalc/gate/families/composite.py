@@ -29,13 +29,15 @@ def image_text(
     inner_tie: bool = False,
     narrows: bool = False,
     headed: bool = False,
+    ties: bool = True,
 ) -> Tree:
     """The parts of such a model under their reference names.
 
     `vision` names the encoder, or two of the same kind; `beside` makes parts that stand beside these, of the language
     model's width; `base` is what the whole without its head is called inside the class with one. `flat`: the language
     model's keys may stand at the top; `inner_tie`: the head is also tied where only `text_config` says so; `narrows`: the
-    class for causal language modelling is the language model alone; `headed`: the head is the language model's own.
+    class for causal language modelling is the language model alone; `headed`: the head is the language model's own; `ties`:
+    whether the flag at the top ties at all.
     """
     task = c.task("generation")
     words = c.part("text_config", flat=flat)
@@ -53,7 +55,7 @@ def image_text(
     parts |= nested(words, "text", text, task="causal_lm" if headed else "base")
     parts = parts if task == "base" else beneath(base, parts)
     if not headed:
-        parts |= head(c, words, task, inner_tie=inner_tie)
+        parts |= head(c, words, task, inner_tie=inner_tie, ties=ties)
     return document(c, parts, width=width, context=words.optional("max_position_embeddings"))
 
 
@@ -63,7 +65,7 @@ def part_alone(c: Config, words: Config, task: str) -> Tree:
     name = c.architecture()
     if task == "causal_lm" or name.endswith("TextModel"):
         return whole(words, "causal_lm" if task == "causal_lm" else "base") | {"model_type": c.model_type}
-    if name.endswith("VisionModel"):
+    if name.endswith("VisionModel") and "vision" not in c.model_type:  # AyaVisionModel is the whole of aya_vision
         return whole(c.part("vision_config")) | {"model_type": c.model_type}
     return {}
 
@@ -73,8 +75,10 @@ def projector(path: str, parts: Tree) -> Tree:
     return {"path": path, "tower": "projector", "cache": False} | parts
 
 
-def head(c: Config, words: Config, task: str, *, inner_tie: bool = False, path: str = "lm_head", owner: str = "text.embedding") -> Tree:
+def head(
+    c: Config, words: Config, task: str, *, inner_tie: bool = False, ties: bool = True, path: str = "lm_head", owner: str = "text.embedding"
+) -> Tree:
     """The head of the task, tied to the language model's table by the flag at the top."""
-    tie = c.flag("tie_word_embeddings") or (inner_tie and words.flag("tie_word_embeddings"))
+    tie = ties and (c.flag("tie_word_embeddings") or (inner_tie and words.flag("tie_word_embeddings")))
     outputs = words.size("vocab_size")
     return task_head(c, task, tree(kind="head", path=path, outputs=outputs, tied=owner if tie else None))

@@ -33,7 +33,7 @@ MODULES: dict[str, str] = {
     "experts": "afmoe dots1 exaone_moe flex_olmo flint glm4_moe gpt_oss hy_v3 kolibri1 mellum minimax_m2 mixtral olmoe qwen2_moe "
     "qwen3_moe solar_open",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
-    "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 youtu",
+    "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 mistral4 youtu",
     "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
     "singular": "doge modernbert-decoder",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm ernie4_5 granite helium internlm3 iquestcoder llama ministral"
@@ -63,11 +63,12 @@ MODULES: dict[str, str] = {
     " lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl mistral3"
     " mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe smolvlm"
     " video_llama_3 video_llava vipllava",
-    "visual": "ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision glm_ocr_vision"
-    " qwen2_5_omni_vision_encoder qwen2_5_vl_vision qwen2_vl_vision qwen3_5_moe_vision qwen3_5_vision"
-    " qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
-    "texts": "ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text paddleocr_vl_text qwen2_5_omni_text"
-    " qwen2_5_vl_text qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text",
+    "visual": "cohere_compass_vision ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision"
+    " glm_ocr_vision qwen2_5_omni_vision_encoder qwen2_5_vl_vision qwen2_vl_vision qwen3_5_moe_vision"
+    " qwen3_5_vision qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
+    "texts": "cosmos3_edge_text ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text granite4_vision_text"
+    " granite_docling_text hunyuan_vl_text molmo2_text paddleocr_vl_text qwen2_5_omni_text qwen2_5_vl_text"
+    " qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text step3p5",
     "towers": "got_ocr2_vision idefics2_vision idefics3_vision internvl_vision kimi_k25_vision llama4_vision_model"
     " minimax_m3_vl_vision ovis2_vision paddleocr_vl_vision pixtral pp_chart2table_vision qianfan_ocr_vision"
     " sam_vision_model smolvlm_vision video_llama_3_vision",
@@ -82,8 +83,14 @@ MODULES: dict[str, str] = {
     " qwen3_omni_moe_thinker",
     "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
+    "pictures": "molmo2 molmo2_text molmo2_vision muse_glimmer muse_glimmer_text muse_glimmer_vision ovis2 pi0 pp_chart2table"
+    " shieldgemma2 step3p5 step3p5_vision step3p7",
     "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",
     "vqgan": "chameleon chameleon_vqgan emu3 emu3_text_model emu3_vqgan janus janus_vision_model janus_vqgan",
+    "towers_whole": "cosmos3_edge_vision granite_docling_vision hunyuan_vl_vision lfm3_vl_vision minicpm_ocr_vision"
+    " minicpmv4_6_vision minicpmv4_7_vision molmo2_vision step3p5_vision",
+    "reading": "cohere_compass cosmos3_edge deepseek_vl_hybrid granite4_vision granite_docling hunyuan_vl lfm3_vl"
+    " minicpm_ocr minicpmv4_6 minicpmv4_7 molmo2 ovis2 pp_chart2table shieldgemma2 step3p7",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.decoders import FUSED, GLM4, HEAD_NORM
+from paramcalc.gate.families.decoders import FC, FUSED, GLM4, HEAD_NORM, NAMED
 from paramcalc.gate.families.llama import PLAIN, QKV, UNBIASED, attention, decoder, feed_forward, late
-from paramcalc.gate.families.mixtures import DEEPSEEK, FIRST_DENSE, PLAINLY, QWEN3, SPARSE, mixture, stepped
+from paramcalc.gate.families.mixtures import DEEPSEEK, FIRST_DENSE, PLAINLY, QWEN3, SPARSE, mixture, sparse_after, stepped
 from paramcalc.gate.families.recipes import Tree, per_layer, tree
 
 QWEN2 = partial(decoder, feed=PLAIN, attend=partial(attention, bias=QKV), sees=late)
@@ -65,11 +65,42 @@ def ernie4_5_vl(c: Config) -> Tree:
     )
 
 
+def molmo(c: Config) -> Tree:
+    """Molmo 2's language model: Qwen 3's layers, or norms over all heads; a few tokens more than the vocabulary."""
+    normed = "head" if c.text("qk_norm_type", "qwen3") == "qwen3" else "full"
+    if c.flag("norm_after"):
+        c.ignore("norm_after")  # the norms stand behind their blocks, under the same names
+    attend = partial(attention, qk_norm=normed, out_bias=False)
+    text = decoder(c, attend=attend, feed=PLAIN)
+    text["parts"]["embedding"]["vocabulary"] = c.size("vocab_size") + c.zero_or("additional_vocab_size")
+    return text
+
+
+def step(c: Config) -> Tree:
+    """Step-3.5 and 3.7: a gate for each head, more heads where there is a window, shared experts beside the routed ones."""
+    wide = c.optional("num_sliding_attention_heads")
+    gate = "head" if c.value("gating") in (True, "per-head") else "full"
+    bias = c.flag("mlp_bias") or None
+
+    def attend(c: Config, word: str) -> Tree:
+        one = attention(c, word, qk_norm="head", gate_proj=gate)
+        return one | ({"heads": wide} if wide and word == "local" else {})
+
+    experts = partial(mixture, shared=1, shared_size="share_expert_dim", shared_fields=tree(bias=bias))
+    feeds = partial(sparse_after, 3, words="mlp_layer_types")
+    return decoder(c, attend=attend, experts=experts, feeds=feeds)
+
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "cosmos3_edge_text": partial(decoder, feed=partial(feed_forward, gated=False, names=FC)),
     "ernie4_5_vl_moe_text": ernie4_5_vl,
     "glm4v_moe_text": partial(PLAINLY, attend=partial(attention, out_bias=False, rounded=True), experts=DEEPSEEK, feeds=FIRST_DENSE),
     "glm4v_text": partial(decoder, attend=partial(attention, bias=QKV, own_dim=False), feed=FUSED, layout=GLM4),
     "glm_ocr_text": partial(decoder, attend=UNBIASED, feed=FUSED, layout=GLM4),
+    "granite4_vision_text": decoder,
+    "granite_docling_text": decoder,
+    "hunyuan_vl_text": partial(decoder, attend=partial(attention, **NAMED), feed=PLAIN),
+    "molmo2_text": molmo,
     "paddleocr_vl_text": partial(decoder, attend=partial(attention, bias="use_bias"), feed=partial(feed_forward, bias="use_bias")),
     "qwen2_5_omni_text": QWEN2,
     "qwen2_5_vl_text": QWEN2,
@@ -77,4 +108,5 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "qwen3_omni_moe_text": partial(QWEN3_MOE, attend=partial(QWEN3, rounded=True)),  # its defaults, 28 heads in 2048, need it
     "qwen3_vl_moe_text": QWEN3_MOE,
     "qwen3_vl_text": partial(decoder, feed=PLAIN, attend=HEAD_NORM),
+    "step3p5": step,
 }

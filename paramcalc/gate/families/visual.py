@@ -154,6 +154,7 @@ def ernie4_5(c: Config) -> Tree:
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "cohere_compass_vision": qwen3,
     "ernie4_5_vl_moe_vision": ernie4_5,
     "exaone4_5_vision": qwen2_5,
     "glm4v_moe_vision": glm4v,
