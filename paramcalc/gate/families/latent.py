@@ -162,5 +162,6 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "glm_moe_dsa": partial(DSA, feeds=partial(FIRST_DENSE, words="mlp_layer_types"), sees=dsa_indexers),
     "hy_v4": hy_v4,
     "minicpm3": minicpm3,
+    "mistral4": partial(V3, feeds=FIRST_DENSE),
     "youtu": partial(decoder, attend=latent, feed=PLAIN, tie=True),
 }

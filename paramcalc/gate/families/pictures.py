@@ -1,0 +1,90 @@
+"""Models of images and text with language models and encoders of their own: the Muse models; and pi0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from paramcalc.gate.config import Config
+from paramcalc.gate.families.composite import dense, image_text
+from paramcalc.gate.families.llama import GEMMA, PLAIN, attention, decoder
+from paramcalc.gate.families.nesting import beneath, nested, told
+from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, stack, under, windows
+from paramcalc.gate.families.vision import Words, encoder_layer, refuse
+from paramcalc.gate.families.vision import attention as encoder_attention
+from paramcalc.gate.families.vision import feed_forward as encoder_feed_forward
+
+GLIMMER = Words("norm1", "attn", "norm2", "mlp", o="proj")
+COLOURS = 3  # of a pixel, fixed in Muse Glimmer's code
+
+
+def glimmer_text(c: Config) -> Tree:
+    """Muse Glimmer's language model (Meta 2026): norms as in Gemma 2, an output gate, norms without gains on queries and
+    keys, every fourth layer, counted from the last, without a window."""
+    last = depth(c) - 1
+
+    def sees(c: Config) -> list[str]:
+        return windows(c, lambda index: (last - index) % 4 != 0)
+
+    feed = partial(PLAIN, activation=c.text("hidden_activation", "silu"))
+    return decoder(c, attend=partial(attention, gate_proj="full"), feed=feed, sees=sees, layout=GEMMA)
+
+
+def glimmer_vision(c: Config) -> Tree:
+    """Its image encoder: patches of a few frames as rows of numbers, a grid of positions beside the rotary ones."""
+    width = c.size("hidden_size")
+    inputs = COLOURS * c.size("patch_temporal") * c.size("patch_size") ** 2
+    rows = c.size("pos_emb_height") * c.size("pos_emb_width")
+    attend = encoder_attention(c, GLIMMER, rotary=True)
+    parts = {
+        "patches": dense("patch_embedder.patch_embedding", inputs, width, False) | {"component": "embedding"},
+        "position": {"rows": rows, "path": "patch_embedder.position_embedding_table"},
+        "embedding_norm": layer_norm("ln_pre"),
+        "layers": stack(
+            "layers.{}", {"layer": encoder_layer(GLIMMER, attend, encoder_feed_forward(c, GLIMMER))}, f"{c.size('num_hidden_layers')} layer"
+        ),
+        "norm": layer_norm("ln_post"),
+    }
+    if c.task("base") != "base":
+        refuse(c)
+    return document(c, parts, cache=False)
+
+
+def adapter(c: Config, _: int, width: int) -> Tree:
+    """Muse Glimmer's bridge: two layers on a square of patches, and one into the text's width."""
+    inner = c.size("projector_hidden_size")
+    return {
+        "linear_1": dense("vision_adapter.fc1", c.size("out_hidden_size"), inner, False),
+        "linear_2": dense("vision_adapter.fc2", inner, inner, False),
+        "linear_3": dense("vision_projection", inner, width, False),
+    }
+
+
+def pi0(c: Config) -> Tree:
+    """pi0 (Black et al. 2024): PaliGemma, a second Gemma that moves noise to actions, and dense layers around it."""
+    sees, acts, task = c.part("vlm_config"), c.part("dit_config"), c.task("generation")
+    words = sees.part("text_config")
+    told(acts, vocab_size=words.size("vocab_size"))
+    parts = nested(acts, "actions", "dit") | nested(sees, "text", "vlm")
+    if task == "base":
+        return document(c, parts, width=words.size("hidden_size"))
+    if task != "generation":
+        refuse(c)
+    width = acts.size("hidden_size")
+    around = {
+        "action_in": dense("action_in_proj", c.size("max_action_dim"), width),
+        "state": dense("state_proj", c.size("max_state_dim"), width),
+        "time_1": dense("action_time_mlp_in", 2 * width, width),
+        "time_2": dense("action_time_mlp_out", width, width),
+    }
+    parts = beneath("model", parts) | under("embed_action_time.", around)
+    parts["action_out"] = dense("action_out_proj", width, c.size("max_action_dim"))
+    return document(c, parts, width=words.size("hidden_size"))
+
+
+FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "muse_glimmer": partial(image_text, bridge=adapter, bridge_path=""),
+    "muse_glimmer_text": glimmer_text,
+    "muse_glimmer_vision": glimmer_vision,
+    "pi0": pi0,
+}
