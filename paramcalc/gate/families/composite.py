@@ -49,7 +49,8 @@ def image_text(
     for name, path in zip(("vision", "video"), vision, strict=False):
         parts |= tower(c.part("vision_config"), name, path)
     if bridge:
-        parts["projector"] = projector(bridge_path, bridge(c, c.part("vision_config").size("hidden_size"), width))
+        read = c.part("vision_config").optional("hidden_size") or 1  # a bridge that needs it stands behind a tower that has it
+        parts["projector"] = projector(bridge_path, bridge(c, read, width))
     if beside:
         parts |= beside(c, width)
     parts |= nested(words, "text", text, task="causal_lm" if headed else "base")

@@ -27,6 +27,8 @@ MODULES: dict[str, str] = {
     "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
     "t5": "longt5 mt5 pop2piano t5 umt5",
     "speech": "speech_to_text whisper",
+    "listening": "audioflamingo3 audioflamingo3_encoder glmasr glmasr_encoder musicflamingo qwen2_audio qwen2_audio_encoder"
+    " qwen3_asr qwen3_asr_encoder voxtral voxtral_encoder voxtral_realtime voxtral_realtime_encoder voxtral_realtime_text",
     "opt": "biogpt opt xglm",
     "decoders": "apertus bitnet diffllama exaone4 glm glm4 granite_swa hunyuan_v1_dense hyperclovax jais2 nanochat nemotron olmo"
     " olmo2 olmo3 persimmon phi phi3 qwen2 qwen3 seed_oss stablelm starcoder2",
@@ -69,9 +71,10 @@ MODULES: dict[str, str] = {
     "texts": "cosmos3_edge_text ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text granite4_vision_text"
     " granite_docling_text hunyuan_vl_text molmo2_text paddleocr_vl_text qwen2_5_omni_text qwen2_5_vl_text"
     " qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text step3p5",
-    "towers": "got_ocr2_vision idefics2_vision idefics3_vision internvl_vision kimi_k25_vision llama4_vision_model"
-    " minimax_m3_vl_vision ovis2_vision paddleocr_vl_vision pixtral pp_chart2table_vision qianfan_ocr_vision"
-    " sam_vision_model smolvlm_vision video_llama_3_vision",
+    "towers": "deepseek_ocr2_sam_vision_model got_ocr2_vision idefics2_vision idefics3_vision internvl_vision"
+    " kimi_k25_vision llama4_vision_model minimax_m3_vl_vision ovis2_vision paddleocr_vl_vision pixtral"
+    " pp_chart2table_vision qianfan_ocr_vision sam_vision_model smolvlm_vision unlimited_ocr_sam_vision_model"
+    " video_llama_3_vision",
     "blip": "blip blip-2 blip_2_qformer blip_2_vision_model blip_text_model blip_vision_model git instructblip"
     " instructblip_qformer instructblip_vision_model instructblipvideo instructblipvideo_qformer"
     " instructblipvideo_vision_model",
@@ -83,14 +86,16 @@ MODULES: dict[str, str] = {
     " qwen3_omni_moe_thinker",
     "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
-    "pictures": "molmo2 molmo2_text molmo2_vision muse_glimmer muse_glimmer_text muse_glimmer_vision ovis2 pi0 pp_chart2table"
-    " shieldgemma2 step3p5 step3p5_vision step3p7",
+    "pictures": "muse_glimmer muse_glimmer_text muse_glimmer_vision muse_spark muse_spark_audio muse_spark_text"
+    " muse_spark_vision pi0",
     "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",
     "vqgan": "chameleon chameleon_vqgan emu3 emu3_text_model emu3_vqgan janus janus_vision_model janus_vqgan",
     "towers_whole": "cosmos3_edge_vision granite_docling_vision hunyuan_vl_vision lfm3_vl_vision minicpm_ocr_vision"
     " minicpmv4_6_vision minicpmv4_7_vision molmo2_vision step3p5_vision",
     "reading": "cohere_compass cosmos3_edge deepseek_vl_hybrid granite4_vision granite_docling hunyuan_vl lfm3_vl"
     " minicpm_ocr minicpmv4_6 minicpmv4_7 molmo2 ovis2 pp_chart2table shieldgemma2 step3p7",
+    "ocr": "deepseek_ocr2 deepseek_ocr2_encoder deepseek_ocr2_text deepseek_ocr2_vision unlimited_ocr"
+    " unlimited_ocr_text unlimited_ocr_vision unlimited_ocr_vision_encoder",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -17,6 +17,9 @@ OVIS = Words("rms_norm1", "attention", "rms_norm2", "ffn", o="out_proj")
 PIXTRAL = Words("attention_norm", "attention", "ffn_norm", "feed_forward")
 SAM = Words("layer_norm1", "attn", "layer_norm2", "mlp", o="proj", up="lin1", down="lin2")
 
+DOWNSAMPLED = [512, 896]
+"""DeepSeek-OCR 2's channels, where its config has null."""
+
 
 def pixtral(c: Config) -> Tree:
     """Pixtral (Agrawal et al. 2024): rotary in two directions, RMS norms, gated, no biases."""
@@ -80,7 +83,8 @@ def sam_layer(c: Config, window: int) -> Tree:
     if c.flag("use_rel_pos", True):
         for name in ("rel_pos_h", "rel_pos_w"):
             tables[name] = token(f"attn.{name}", max(1, 2 * size - 1), head_dim) | {"component": "position_embedding"}
-    return encoder_layer(SAM, attend, feed_forward(c, SAM, size=c.size("mlp_dim")), **tables)
+    size = c.optional("mlp_dim") or int(c.size("hidden_size") * c.number("mlp_ratio", 4.0))
+    return encoder_layer(SAM, attend, feed_forward(c, SAM, size=size), **tables)
 
 
 def sam_parts(c: Config) -> Tree:
@@ -105,11 +109,19 @@ def sam_parts(c: Config) -> Tree:
     }
 
 
-def sam(c: Config, *, prefix: str = "") -> Tree:
+def sam(c: Config, *, prefix: str = "", halved: bool = False) -> Tree:
+    """SAM's image encoder; `halved`: two strided convolutions behind its neck, as DeepSeek-OCR has them."""
     if c.task("base") != "base":
         refuse(c)
     tokens = (c.size("image_size") // c.size("patch_size")) ** 2
-    return document(c, under(prefix, sam_parts(c)), tokens=tokens or None, cache=False)
+    parts = sam_parts(c)
+    if halved:
+        read = c.size("output_channels")
+        for index, width in enumerate((c.sizes("downsample_channels", least=1) or DOWNSAMPLED)[:2], 1):
+            step = {"kind": "convolution", "path": f"proj.conv{index}", "inputs": read, "outputs": width, "bias": False}
+            parts[f"down_{index}"] = step | {"kernel": [3, 3], "stride": [2, 2]}
+            read = width
+    return document(c, under(prefix, parts), tokens=tokens or None, cache=False)
 
 
 def llama4(c: Config) -> Tree:
@@ -198,6 +210,7 @@ def ovis2(c: Config) -> Tree:
 BODY = partial(siglip_vision, headed=False)
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "deepseek_ocr2_sam_vision_model": partial(sam, halved=True),
     "got_ocr2_vision": sam,
     "idefics3_vision": BODY,
     "internvl_vision": internvl,
@@ -212,5 +225,6 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "qianfan_ocr_vision": partial(internvl, layers="layers.{}"),
     "sam_vision_model": partial(sam, prefix="vision_encoder."),
     "smolvlm_vision": BODY,
+    "unlimited_ocr_sam_vision_model": partial(sam, halved=True),
     "video_llama_3_vision": partial(BODY, placed=False),
 }
