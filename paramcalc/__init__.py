@@ -15,6 +15,7 @@ _HOMES = {
     "UnknownArchitectureError": "paramcalc.words.errors",
     "load": "paramcalc.gate.load",
     "count": "paramcalc.api",
+    "infer": "paramcalc.api",
     "train": "paramcalc.api",
 }
 

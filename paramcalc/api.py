@@ -13,7 +13,20 @@ from paramcalc.words.errors import UsageError
 from paramcalc.words.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from paramcalc.costs.inference.plan import InferencePlan
     from paramcalc.costs.training.plan import TrainingPlan
+
+
+def infer(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **options: Any) -> InferencePlan:
+    """Plan running any MODEL; the options are the fields of `InferenceJob`, as in `dtype="bf16", context=4096`.
+
+    Raises UsageError for an option that is not known or cannot be.
+    """
+    from paramcalc.costs.inference.job import InferenceJob
+    from paramcalc.costs.inference.plan import plan_inference
+
+    _only(options, InferenceJob._fields)
+    return plan_inference(load(model), InferenceJob(**options))
 
 
 def train(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **options: Any) -> TrainingPlan:

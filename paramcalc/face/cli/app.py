@@ -11,8 +11,11 @@ import typer
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "count": ("count", "How many parameters, of which kind, where, how many active per token."),
+    "memory": ("memory", "One screen: what it takes to run and to train, in fp32, bf16, int8 and int4."),
+    "infer": ("infer", "Inference memory in detail, per device."),
     "train": ("train", "Training memory in detail, per device and per phase."),
     "explain": ("explain", "The formula, the numbers put into it, the result, its source."),
+    "gpus": ("gpus", "The devices that are known; with a name, every number and its source."),
     "models": ("models", "The bundled architectures; with a name, its spec."),
     "validate": ("validate", "Whether a spec is right, and every default that was taken."),
     "import": ("import_", "Turn a config or weight file into a spec that counts the same."),

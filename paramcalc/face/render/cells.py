@@ -8,7 +8,7 @@ from paramcalc.words.units import bytes_text, rounded
 
 BAR_WIDTH = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-RIGHT = frozenset({"count", "rounded", "bytes", "share"})
+RIGHT = frozenset({"count", "rounded", "bytes", "short", "share"})
 
 
 def cell(value: Any, holds: str) -> str:
@@ -21,11 +21,26 @@ def cell(value: Any, holds: str) -> str:
         return rounded(value)
     if holds == "bytes":
         return bytes_text(value)
+    if holds == "short":
+        return short_bytes(value)
     if holds == "share":
         return f"{value:.1%}"
     if holds == "bar":
         return bar(value)
     return str(value)
+
+
+def short_bytes(number: int) -> str:
+    """Bytes in three digits, for screens of many figures: GiB is 2^30 bytes.
+
+    >>> short_bytes(16060522496), short_bytes(1342177280000), short_bytes(4096)
+    ('15.0 GiB', '1,250 GiB', '4 KiB')
+    """
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= size * 0.9995 or unit == "KiB":
+            value = number / size
+            return f"{value:,.{2 if value < 9.995 and unit == 'GiB' else 1 if value < 99.95 and unit == 'GiB' else 0}f} {unit}"
+    raise AssertionError
 
 
 def bar(fraction: float, width: int = BAR_WIDTH) -> str:

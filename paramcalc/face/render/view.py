@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 class Column(NamedTuple):
     """A column's title and what its values are: `text`, `count` (exact integers), `rounded` (counts in three digits),
-    `bytes`, `share` (a fraction of one) or `bar` (the same, drawn)."""
+    `bytes`, `short` (bytes in three digits), `share` (a fraction of one) or `bar` (the same, drawn)."""
 
     title: str
     holds: str = "text"
