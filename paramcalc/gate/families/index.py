@@ -96,6 +96,7 @@ MODULES: dict[str, str] = {
     " minicpm_ocr minicpmv4_6 minicpmv4_7 molmo2 ovis2 pp_chart2table shieldgemma2 step3p7",
     "ocr": "deepseek_ocr2 deepseek_ocr2_encoder deepseek_ocr2_text deepseek_ocr2_vision unlimited_ocr"
     " unlimited_ocr_text unlimited_ocr_vision unlimited_ocr_vision_encoder",
+    "udop": "udop",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -36,7 +36,7 @@ def feeds(c: Config, *, first: int | None = None) -> list[str]:
 def text(c: Config, *, first: int | None = None) -> Tree:
     """DeepSeek-V2's experts with plain attention."""
     bias = c.flag("mlp_bias") or None
-    shared = {"shared": "n_shared_experts", "shared_fields": tree(bias=bias)}
+    shared: Tree = {"shared": "n_shared_experts", "shared_fields": tree(bias=bias)}
     experts = partial(mixture, **shared) if c.zero_or("n_shared_experts") else mixture
     return decoder(
         c, attend=partial(attention, own_dim=False), feed=feed_forward, experts=experts, feeds=partial(feeds, first=first), sees=everything
