@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import Run
 
 import paramcalc
-from conftest import Run
 from paramcalc.gate.load import bundled_names
 
 RECORDED = json.loads((Path(__file__).parent / "golden" / "catalogue.json").read_text())["totals"]

@@ -19,7 +19,16 @@ def gpt2(**changes: Any) -> dict[str, Any]:
 
 
 def llama(**changes: Any) -> dict[str, Any]:
-    return {"family": "llama", "vocab_size": 11, "hidden_size": 6, "layers": 2, "heads": 3, "kv_heads": 1, "head_dim": 4, "ffn": 10} | changes
+    return {
+        "family": "llama",
+        "vocab_size": 11,
+        "hidden_size": 6,
+        "layers": 2,
+        "heads": 3,
+        "kv_heads": 1,
+        "head_dim": 4,
+        "ffn": 10,
+    } | changes
 
 
 def test_gpt2_in_closed_form() -> None:
@@ -49,7 +58,12 @@ def test_tying_removes_exactly_one_table() -> None:
 
 
 sizes = st.fixed_dictionaries(
-    {"hidden_size": st.integers(1, 9).map(lambda n: 6 * n), "layers": st.integers(1, 9), "vocab_size": st.integers(1, 99), "ffn": st.integers(1, 50)}
+    {
+        "hidden_size": st.integers(1, 9).map(lambda n: 6 * n),
+        "layers": st.integers(1, 9),
+        "vocab_size": st.integers(1, 99),
+        "ffn": st.integers(1, 50),
+    }
 )
 
 

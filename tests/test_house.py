@@ -74,7 +74,14 @@ def loaded_by(code: str) -> set[str]:
 
 
 def loaded_by_command(*arguments: str) -> set[str]:
-    lines = [f"sys.argv = ['paramcalc', *{list(arguments)!r}]", "from paramcalc.__main__ import main", "try:", "    main()", "except SystemExit:", "    pass"]
+    lines = [
+        f"sys.argv = ['paramcalc', *{list(arguments)!r}]",
+        "from paramcalc.__main__ import main",
+        "try:",
+        "    main()",
+        "except SystemExit:",
+        "    pass",
+    ]
     return loaded_by("\n".join(lines))
 
 
@@ -95,7 +102,7 @@ def test_count_to_json_loads_what_the_model_uses_and_no_more(gpt3: Path) -> None
     blocks = {module.rpartition(".")[2] for module in own if module.startswith("paramcalc.model.blocks.")}
     assert blocks == {"attention", "embedding", "feed_forward", "head", "norm", "position"}
     families = {module.rpartition(".")[2] for module in own if module.startswith("paramcalc.gate.families.")}
-    assert families == {"gpt", "index", "recipes"}
+    assert families == {"gpt", "index", "operations", "recipes"}
     assert not [module for module in own if module.startswith("paramcalc.costs")]
 
 

@@ -24,7 +24,9 @@ def test_an_order_counts_its_kinds(text: str, counts: dict[str, int]) -> None:
     assert parse_order(text).counts() == counts
 
 
-@pytest.mark.parametrize("text", ["", "3", "3 dense,, 2 sparse", "(a", "a)", "0 a", "3 dense 4 sparse", "-1 a", "2 ()", "a; b", "99999999999 a", "(" * 20])
+@pytest.mark.parametrize(
+    "text", ["", "3", "3 dense,, 2 sparse", "(a", "a)", "0 a", "3 dense 4 sparse", "-1 a", "2 ()", "a; b", "99999999999 a", "(" * 20]
+)
 def test_a_malformed_order_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_order(text)

@@ -42,7 +42,11 @@ def test_named_fields_carry_their_names() -> None:
     assert Named(Part()).heads.formula == "heads"
 
 
-@given(st.recursive(st.integers(1, 50).map(lambda n: Size(n, f"n{n}")), lambda inner: st.tuples(inner, st.sampled_from("+*/-"), inner), max_leaves=12))
+@given(
+    st.recursive(
+        st.integers(1, 50).map(lambda n: Size(n, f"n{n}")), lambda inner: st.tuples(inner, st.sampled_from("+*/-"), inner), max_leaves=12
+    )
+)
 def test_the_printed_numbers_evaluate_to_the_value(expression: object) -> None:
     def built(node: object) -> Size:
         if isinstance(node, Size):
@@ -51,7 +55,9 @@ def test_the_printed_numbers_evaluate_to_the_value(expression: object) -> None:
         first, second = built(left), built(right)
         if symbol == "/" and second == 0:
             return first
-        return {"+": lambda: first + second, "*": lambda: first * second, "-": lambda: first - second, "/": lambda: first // second}[symbol]()
+        return {"+": lambda: first + second, "*": lambda: first * second, "-": lambda: first - second, "/": lambda: first // second}[
+            symbol
+        ]()
 
     size = built(expression)
     assert evaluated(size) == int(size)

@@ -171,8 +171,8 @@ def active(model: nn.Module, config: PreTrainedConfig, held: dict[str, torch.Ten
             return {"active": None, "why_no_active": why}
     routed: dict[tuple[int, int], int] = defaultdict(int)
     for path, (experts, own, listed) in stacks.items():
-        # What does not divide (an activation's one slope) is shared by the experts.
-        stacked = sum(p.numel() for p in own.values() if listed or (experts and p.numel() % experts == 0))
+        # A vector, and what does not divide (an activation's one slope), is shared by the experts.
+        stacked = sum(p.numel() for p in own.values() if listed or (experts and p.dim() > 1 and p.numel() % experts == 0))
         routed[experts, top_k_of(model, path, config, experts)] += stacked
     if any(not experts or not k or k > experts for experts, k in routed):
         return {"active": None, "why_no_active": f"experts and top-k not found: {sorted(routed)}"}
