@@ -48,8 +48,8 @@ def omni_2_5(c: Config) -> Tree:
     return frames_encoder(c, WHISPER, front, {"output": dense("proj", width, outputs)})
 
 
-def omni_3(c: Config) -> Tree:
-    """Qwen3-Omni's audio encoder (Xu et al. 2025): three strided convolutions over the spectrogram as an image."""
+def spectrogram(c: Config) -> Tree:
+    """Three strided convolutions over a spectrogram as an image, whose bands then go into the width."""
     width, channels, bands = c.size("hidden_size"), c.size("downsample_hidden_size"), c.size("num_mel_bins")
     front: Tree = {}
     for index in (1, 2, 3):
@@ -58,9 +58,14 @@ def omni_3(c: Config) -> Tree:
             "kernel": [3, 3], "stride": [2, 2], "activation": "gelu",
         }  # fmt: skip
         bands = (bands + 1) // 2
-    front["frames"] = dense("conv_out", channels * bands, width, bias=False) | {"component": "embedding"}
+    return front | {"frames": dense("conv_out", channels * bands, width, bias=False) | {"component": "embedding"}}
+
+
+def omni_3(c: Config) -> Tree:
+    """Qwen3-Omni's audio encoder (Xu et al. 2025): three strided convolutions over the spectrogram as an image."""
+    width = c.size("hidden_size")
     after = {"linear": dense("proj1", width, width), "output": dense("proj2", width, c.size("output_dim"))}
-    return frames_encoder(c, PRE, front, after)
+    return frames_encoder(c, PRE, spectrogram(c), after)
 
 
 def heard(c: Config, _: int) -> Tree:
@@ -68,15 +73,17 @@ def heard(c: Config, _: int) -> Tree:
     return tower(c.part("audio_config"), "audio", "audio_tower")
 
 
-def audio_text(c: Config, bridge: Callable[[Config, Config, int], Tree], *, bridge_path: str = "multi_modal_projector") -> Tree:
-    """An encoder of sound, a bridge, and a language model."""
+def audio_text(
+    c: Config, bridge: Callable[[Config, Config, int], Tree], *, bridge_path: str = "multi_modal_projector", ties: bool = True
+) -> Tree:
+    """An encoder of sound, a bridge, and a language model. `ties`: whether the class heeds the flag that ties the head."""
     task, words, sounds = c.task("generation"), c.part("text_config"), c.part("audio_config")
     width = words.size("hidden_size")
     parts = tower(sounds, "audio", "audio_tower")
     parts["projector"] = projector(bridge_path, bridge(c, sounds, width))
     parts |= nested(words, "text", "language_model")
     parts = parts if task == "base" else beneath("model", parts)
-    return document(c, parts | head(c, words, task), width=width, context=words.optional("max_position_embeddings"))
+    return document(c, parts | head(c, words, task, ties=ties), width=width, context=words.optional("max_position_embeddings"))
 
 
 def merged_frames(c: Config, sounds: Config, width: int) -> Tree:

@@ -157,7 +157,7 @@ def document(c: Config, parts: Tree, *, width: int | None = None, **fields: Any)
     """The full form of a model whose stream has the config's width, or another."""
     about = tree(
         model_type=c.model_type,
-        context=c.optional("max_position_embeddings"),
+        context=None if "context" in fields else c.optional("max_position_embeddings"),
         dtype=c.text("dtype") or c.text("torch_dtype") or None,
         quantization=c.value("quantization_config"),
     )
@@ -209,7 +209,8 @@ def task_head(c: Config, task: str, head: Tree) -> Tree:
     if task == "sequence_classification":
         return {"head": tree(kind="dense", path="score", outputs=labels(c), bias=False, component="head")}
     if task == "token_classification":
-        return {"head": tree(kind="dense", path="score", outputs=labels(c), bias=True, component="head")}
+        bias = c.flag("token_classification_bias", True)
+        return {"head": tree(kind="dense", path="score", outputs=labels(c), bias=bias, component="head")}
     if task == "question_answering":
         return {"head": tree(kind="dense", path="qa_outputs", outputs=2, bias=True, component="head")}
     if task not in ("causal_lm", "generation"):
