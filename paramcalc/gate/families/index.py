@@ -86,6 +86,7 @@ MODULES: dict[str, str] = {
     " qwen3_omni_moe_thinker",
     "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
+    "omni": "inkling2 inkling2_vision inkling_audio inkling_mm_model inkling_vision nemotron_h_omni radio",
     "pictures": "muse_glimmer muse_glimmer_text muse_glimmer_vision muse_spark muse_spark_audio muse_spark_text"
     " muse_spark_vision pi0",
     "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",

@@ -7,10 +7,13 @@ from functools import partial
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import dense, image_text
-from paramcalc.gate.families.llama import GEMMA, PLAIN, attention, decoder
+from paramcalc.gate.families.hearing import heard
+from paramcalc.gate.families.llama import GEMMA, PLAIN, Layout, attention, decoder
+from paramcalc.gate.families.mixtures import mixture, sparse_after
 from paramcalc.gate.families.nesting import beneath, nested, told
-from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, stack, under, windows
-from paramcalc.gate.families.vision import Words, encoder_layer, refuse
+from paramcalc.gate.families.pyramid import stages
+from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, plain_activation, rms, stack, under, windows
+from paramcalc.gate.families.vision import Words, encoder_layer, refuse, token
 from paramcalc.gate.families.vision import attention as encoder_attention
 from paramcalc.gate.families.vision import feed_forward as encoder_feed_forward
 
@@ -60,6 +63,74 @@ def adapter(c: Config, _: int, width: int) -> Tree:
     }
 
 
+def spark_text(c: Config) -> Tree:
+    """Muse Spark's language model (Meta 2026): Muse Glimmer's attention, experts on a narrower latent, and gates that mix
+    each block's output with the stream."""
+    last, width, latent = depth(c) - 1, c.size("hidden_size"), c.size("moe_hidden_size")
+
+    def layout(network: str) -> Layout:
+        inner = "latent_in latent_norm feed_forward expert_norm latent_out" if network == "sparse" else "feed_forward"
+        return Layout(GEMMA.norms, ["norm_1 attention norm_2 gate_1 +", f"norm_3 {inner} norm_4 gate_2 +"])
+
+    def beside(_: Config, __: str, network: str) -> Tree:
+        gates = {
+            "gate_1": token("post_attention_residual_gate.gate", width),
+            "gate_2": token("post_feedforward_residual_gate.gate", width),
+        }
+        if network == "dense":
+            return gates
+        around = {
+            "latent_in": dense("mlp.pre_expert_proj", width, latent, False) | {"component": "experts"},
+            "latent_norm": rms("mlp.pre_expert_norm", size=latent),
+            "expert_norm": rms("mlp.experts.post_expert_norm", size=latent),
+            "latent_out": dense("mlp.post_expert_proj", latent, width, False) | {"component": "experts"},
+        }
+        return around | gates
+
+    def norm(path: str) -> Tree:
+        return rms(path, scale=False) if path == GEMMA.norms[1] else rms(path)
+
+    return decoder(
+        c,
+        attend=partial(attention, gate_proj="full"),
+        feed=PLAIN,
+        experts=partial(mixture, inputs=latent),
+        feeds=partial(sparse_after, 0, words="mlp_layer_types"),
+        sees=lambda c: windows(c, lambda index: (last - index) % 4 != 0),
+        layout=layout,
+        norm=norm,
+        beside=beside,
+    )
+
+
+def spark_audio(c: Config) -> Tree:
+    """Its audio encoder: from the wave itself, in stages of dense patches and blocks of a depthwise convolution and a
+    feed-forward network."""
+    side, ratio, read = c.size("conv_kernel_size"), c.number("mlp_ratio", 4.0), 1
+    shape = stages(c, "hidden_sizes", "patch_sizes", "depths")
+    if shape and len(shape) != c.size("num_hidden_layers"):
+        c.fail("num_hidden_layers", f"({c.size('num_hidden_layers')}) is not the number of stages ({len(shape)})")
+    parts: Tree = {}
+    for index, (width, patch, number) in enumerate(shape, 1):
+        size, names = max(1, int(width * ratio)), {"up_proj": "fc1", "down_proj": "fc2"}
+        block = {
+            "convolution": {"kind": "convolution", "path": "conv", "kernel": side, "groups": width},
+            "norm": rms("norm"),
+            "feed_forward": {"path": "mlp", "size": size, "gated": False, "bias": True, "activation": plain_activation(c), "names": names},
+            "flow": ["convolution norm feed_forward +"],
+        }
+        patches = dense("patch_embedder.proj", read * patch, width)
+        stage = {"path": "layers.{}", "width": width, "patches": patches, "norm": rms("patch_embedder.norm")}
+        if number:
+            stage["blocks"] = stack("conv_blocks.{}", {"layer": block}, f"{number} layer")
+        parts[f"stage_{index}"], read = stage, width
+    outputs = c.size("out_hidden_size")
+    parts |= {"norm": rms("norm", size=read), "output": dense("proj", read, outputs), "output_norm": rms("post_proj_norm", size=outputs)}
+    if c.task("base") != "base":
+        refuse(c)
+    return document(c, parts, width=read, cache=False)
+
+
 def pi0(c: Config) -> Tree:
     """pi0 (Black et al. 2024): PaliGemma, a second Gemma that moves noise to actions, and dense layers around it."""
     sees, acts, task = c.part("vlm_config"), c.part("dit_config"), c.task("generation")
@@ -86,5 +157,9 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "muse_glimmer": partial(image_text, bridge=adapter, bridge_path=""),
     "muse_glimmer_text": glimmer_text,
     "muse_glimmer_vision": glimmer_vision,
+    "muse_spark": partial(image_text, bridge=adapter, bridge_path="", beside=heard),
+    "muse_spark_audio": spark_audio,
+    "muse_spark_text": spark_text,
+    "muse_spark_vision": glimmer_vision,
     "pi0": pi0,
 }
