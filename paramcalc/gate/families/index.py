@@ -88,7 +88,7 @@ MODULES: dict[str, str] = {
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
     "omni": "inkling2 inkling2_vision inkling_audio inkling_mm_model inkling_vision nemotron_h_omni radio",
     "pictures": "muse_glimmer muse_glimmer_text muse_glimmer_vision muse_spark muse_spark_audio muse_spark_text"
-    " muse_spark_vision pi0",
+    " muse_spark_vision pi0 pp_formulanet",
     "phi_senses": "phi4_multimodal phi4_multimodal_audio phi4_multimodal_vision",
     "vqgan": "chameleon chameleon_vqgan emu3 emu3_text_model emu3_vqgan janus janus_vision_model janus_vqgan",
     "towers_whole": "cosmos3_edge_vision granite_docling_vision hunyuan_vl_vision lfm3_vl_vision minicpm_ocr_vision"

@@ -1,4 +1,4 @@
-"""Models of images and text with language models and encoders of their own: the Muse models; and pi0."""
+"""Models of images and text with language models and encoders of their own: the Muse models, PP-FormulaNet; and pi0."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable
 from functools import partial
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.composite import dense, image_text
+from paramcalc.gate.families.bart import Style, before, half, own_table
+from paramcalc.gate.families.composite import dense, image_text, projector
 from paramcalc.gate.families.hearing import heard
 from paramcalc.gate.families.llama import GEMMA, PLAIN, Layout, attention, decoder
 from paramcalc.gate.families.mixtures import mixture, sparse_after
 from paramcalc.gate.families.nesting import beneath, nested, told
 from paramcalc.gate.families.pyramid import stages
 from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, plain_activation, rms, stack, under, windows
+from paramcalc.gate.families.towers import sam_parts
 from paramcalc.gate.families.vision import Words, encoder_layer, refuse, token
 from paramcalc.gate.families.vision import attention as encoder_attention
 from paramcalc.gate.families.vision import feed_forward as encoder_feed_forward
@@ -153,6 +155,31 @@ def pi0(c: Config) -> Tree:
     return document(c, parts, width=words.size("hidden_size"))
 
 
+def pp_formulanet(c: Config) -> Tree:
+    """PP-FormulaNet (Liu et al. 2025): SAM's encoder with convolutions at its end, and mBART's decoder, never tied."""
+    words, pictures, task = c.part("text_config"), c.part("vision_config"), c.task("generation")
+    style = Style(pre_norm=True, offset=2)
+    middle, last = pictures.size("post_conv_mid_channels"), pictures.size("post_conv_out_channels")
+    step = {"kind": "convolution", "kernel": [3, 3], "stride": [2, 2], "bias": False}
+    bridge = {
+        "convolution_1": step | {"path": "conv1", "inputs": pictures.size("post_conv_in_channels"), "outputs": middle},
+        "convolution_2": step | {"path": "conv2", "inputs": middle, "outputs": last},
+        "linear_1": dense("linear_1", last, last),
+        "linear_2": dense("linear_2", last, pictures.size("decoder_hidden_size")),
+    }
+    encoder: Tree = {"path": "encoder", "width": pictures.size("hidden_size"), "tower": "vision", "cache": False}
+    parts = {
+        "vision": encoder | sam_parts(pictures),
+        "projector": projector("encoder.multi_modal_projector", bridge),
+        "decoder": half(words, style, "decoder", before(words, style, own_table(words)), cross="read"),
+    }
+    if task not in ("base", "generation"):
+        refuse(c)
+    parts = parts if task == "base" else under("model.", parts)
+    top = {} if task == "base" else {"head": {"kind": "head", "path": "lm_head", "outputs": words.size("vocab_size")}}
+    return document(c, parts | top, width=words.size("hidden_size"), context=words.optional("max_position_embeddings"))
+
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "muse_glimmer": partial(image_text, bridge=adapter, bridge_path=""),
     "muse_glimmer_text": glimmer_text,
@@ -162,4 +189,5 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "muse_spark_text": spark_text,
     "muse_spark_vision": glimmer_vision,
     "pi0": pi0,
+    "pp_formulanet": pp_formulanet,
 }
