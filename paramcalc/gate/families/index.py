@@ -27,6 +27,7 @@ MODULES: dict[str, str] = {
     "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
     "t5": "longt5 mt5 pop2piano t5 umt5",
     "speech": "speech_to_text whisper",
+    "conformer": "granite_speech granite_speech_encoder granite_speech_plus granite_speech_plus_encoder",
     "listening": "audioflamingo3 audioflamingo3_encoder glmasr glmasr_encoder musicflamingo qwen2_audio qwen2_audio_encoder"
     " qwen3_asr qwen3_asr_encoder voxtral voxtral_encoder voxtral_realtime voxtral_realtime_encoder voxtral_realtime_text",
     "opt": "biogpt opt xglm",
@@ -55,6 +56,7 @@ MODULES: dict[str, str] = {
     "pyramid": "convnext convnextv2 resnet swin swinv2",
     "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
     "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
+    "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
     " siglip_text_model siglip_vision_model",
