@@ -6,6 +6,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,9 @@ from paramcalc.words.errors import InputError, SourceError
 MAX_BYTES = 16 * 2**20
 """No spec or config comes near this; a larger file is something else."""
 MAX_DEPTH = 64
-_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"))
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+)
 
 
 class Document:
@@ -22,14 +25,18 @@ class Document:
 
     def __init__(self, value: dict[str, Any], path: str, text: str) -> None:
         self.value, self.path, self._text = value, path, text
+        self._nodes: list[Any] = []
 
-    def line(self, key: str) -> int:
-        """The line of a dotted path, or of as much of it as the document has; 0 where it has none of it."""
-        return _line_of(self._text, key.split("."))
+    def line(self, key: str | Sequence[str]) -> int:
+        """The line of a path (dotted, or key by key), or of as much of it as the document has; 0 where it has none of it."""
+        if not self._nodes:
+            self._nodes.append(_composed(self._text))
+        return _line_of(self._nodes[0], key.split(".") if isinstance(key, str) else key)
 
-    def place(self, key: str) -> str:
-        """`file:line: key` of a dotted path, or of as much of it as the document has."""
+    def place(self, key: str | Sequence[str]) -> str:
+        """`file:line: key` of a path, or of as much of it as the document has."""
         line = self.line(key)
+        key = key if isinstance(key, str) else ".".join(key)
         return f"{self.path}:{line}: {key}" if line else f"{self.path}: {key}" if key else self.path
 
 
@@ -148,29 +155,32 @@ def _refuse(message: str, place: str) -> NoReturn:
     raise InputError(message, place=place)
 
 
-def _line_of(text: str, keys: list[str]) -> int:
-    """The line of a key, by reading the text once more as YAML, of which JSON is a part; 0 where it is not found."""
+def _composed(text: str) -> Any:
+    """The text read once more as YAML, of which JSON is a part, this time with the line of everything; None if that fails."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-    line = 0
-    node: Any
     try:
-        node = loader.get_single_node()
-        for key in keys:
-            inner = node.value if node is not None and node.id in ("mapping", "sequence") else []
-            if node is not None and node.id == "sequence":
-                index = int(key) if key.isdigit() else len(inner)
-                node = inner[index] if index < len(inner) else None
-            else:
-                found = next(((name, value) for name, value in inner if name.value == key), None)
-                if found is None:
-                    break
-                line, node = found[0].start_mark.line + 1, found[1]
+        return loader.get_single_node()
     except (yaml.YAMLError, RecursionError, ValueError):
-        return 0
+        return None
     finally:
         loader.dispose()
+
+
+def _line_of(node: Any, keys: Sequence[str]) -> int:
+    """The line of a key, or of the last one on the way to it; 0 where not even the first is found. An item of a list counts."""
+    line = 0
+    for key in keys:
+        inner = node.value if node is not None and node.id in ("mapping", "sequence") else []
+        if node is not None and node.id == "sequence":
+            node = inner[int(key)] if key.isdecimal() and len(key) < 10 and int(key) < len(inner) else None
+            line = node.start_mark.line + 1 if node is not None else line
+        else:
+            found = next(((name, value) for name, value in inner if name.value == key), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
     return line
 
 

@@ -150,7 +150,7 @@ def fold(architecture: Architecture, rows: list[Row]) -> Counts:
         embeddings=kinds.get(EMBEDDING, 0),
         weights=sum(number for kind, number in kinds.items() if kind not in (EMBEDDING, BIAS)),
         biases=kinds.get(BIAS, 0),
-        by_component=dict(sorted(components.items(), key=_component_rank)),
+        by_component=dict(sorted(components.items(), key=lambda item: component_rank(item[0]))),
         trainable=sum(row.total for row in rows if row.trainable),
     )
 
@@ -198,6 +198,7 @@ def _tensor(row: Row) -> dict[str, Any]:
     }
 
 
-def _component_rank(item: tuple[str, Share]) -> tuple[str, int, str]:
-    tower, _, name = item[0].rpartition(".")
+def component_rank(component: str) -> tuple[str, int, str]:
+    """Where a component stands in a list: the language model first, then each tower, in the order of `COMPONENTS`."""
+    tower, _, name = component.rpartition(".")
     return tower, COMPONENTS.index(name) if name in COMPONENTS else len(COMPONENTS), name

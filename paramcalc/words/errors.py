@@ -1,6 +1,7 @@
 """Everything that paramcalc refuses, and the exit code it is refused with.
 
 ParamcalcError
+├── BudgetError                1   a budget is breached; an AssertionError too, for tests
 ├── UsageError                 2   the call is wrong
 ├── InputError                 3   a spec, config or weight file is wrong
 ├── SourceError                4   not found, or the network refused
@@ -41,6 +42,12 @@ class ParamcalcError(Exception):
             place = problem.place if known else ": ".join(filter(None, (source, problem.place)))
             placed.append(problem._replace(place=place))
         return type(self)(placed)
+
+
+class BudgetError(ParamcalcError, AssertionError):
+    """A budget is breached: one problem a limit, with its value, its excess and the largest part."""
+
+    exit_code = 1
 
 
 class UsageError(ParamcalcError):

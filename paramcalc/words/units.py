@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from paramcalc.words.errors import UsageError
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB, "PiB": 2**50}
+_BYTES = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "PB": 10**15,
+    "KiB": KIB,
+    "MiB": MIB,
+    "GiB": GIB,
+    "TiB": TIB,
+    "PiB": 2**50,
+}
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _NUMBER = re.compile(r"\s*([+-]?\d[\d_,]*(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*\Z")
+_SHARE = re.compile(r"\d{1,9}(\.\d{1,9})?\s*\Z", re.ASCII)
 
 
 def rounded(number: int) -> str:
@@ -53,6 +70,16 @@ def parse_count(text: str) -> int:
     if unit.upper() not in _COUNTS:
         raise UsageError(f"expected a number of parameters, got {text!r:.60}", hint="units: K, M, B (10^9), T (10^12)")
     return _whole(value * _COUNTS[unit.upper()], text)
+
+
+def parse_share(text: str) -> Fraction:
+    """A share with its unit, exactly: `1%`, `0.5 %`. Raises UsageError where the unit is missing."""
+    from fractions import Fraction
+
+    number = text.strip().removesuffix("%")
+    if number == text.strip() or not _SHARE.match(number):
+        raise UsageError(f"expected a share of at least 0 with its unit, as in 1%, got {text!r:.60}")
+    return Fraction(number.strip()) / 100
 
 
 def _parts(text: str, expected: str) -> tuple[float, str]:
