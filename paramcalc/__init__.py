@@ -8,12 +8,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "paramcalc.model.architecture",
+    "BudgetError": "paramcalc.words.errors",
     "ParamcalcError": "paramcalc.words.errors",
     "UsageError": "paramcalc.words.errors",
     "InputError": "paramcalc.words.errors",
     "SourceError": "paramcalc.words.errors",
     "UnknownArchitectureError": "paramcalc.words.errors",
     "load": "paramcalc.gate.load",
+    "assert_budget": "paramcalc.api",
     "count": "paramcalc.api",
     "infer": "paramcalc.api",
     "train": "paramcalc.api",

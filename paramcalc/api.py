@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from paramcalc.gate.load import load
 from paramcalc.holdings.counts import Counts, count_architecture
@@ -15,6 +15,13 @@ from paramcalc.words.nearest import did_you_mean
 if TYPE_CHECKING:
     from paramcalc.costs.inference.plan import InferencePlan
     from paramcalc.costs.training.plan import TrainingPlan
+    from paramcalc.costs.verdicts import Verdict
+
+
+class LiveModule(Protocol):
+    """What can be asked for its parameters."""
+
+    def named_parameters(self) -> Any: ...
 
 
 def infer(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **options: Any) -> InferencePlan:
@@ -47,6 +54,31 @@ def _only(options: Mapping[str, Any], known: tuple[str, ...]) -> None:
             raise UsageError(f"unknown option {name!r:.60}", hint=did_you_mean(name, known))
 
 
-def count(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture) -> Counts:
-    """Count the parameters of any MODEL."""
-    return count_architecture(load(model))
+def count(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture | LiveModule) -> Counts:
+    """Count the parameters of any MODEL, or of a live module: anything with `named_parameters()`, as a torch.nn.Module has."""
+    from paramcalc.gate.live import count_module, is_module
+
+    return count_module(model) if is_module(model) else count_architecture(load(model))  # type: ignore[arg-type]
+
+
+def assert_budget(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture | LiveModule, **limits: Any) -> list[Verdict]:
+    """Hold a model, or a live module, to limits as a budget file states them: `max_params="7B"`, `max_inference="24GiB"`, ...
+
+    `inference` and `training` are the settings under which limits on memory hold. Returns every verdict. Raises
+    BudgetError, an AssertionError, that names each breached limit with its value, excess and largest part, and UsageError
+    for a limit that is none.
+    """
+    __tracebackhide__ = True
+    from paramcalc.costs.budgets import limits_from
+    from paramcalc.costs.verdicts import breach, judge
+
+    asked = limits_from(limits)
+    if asked.max_growth is not None or not asked.stated():
+        wrong = "growth needs a baseline, which `paramcalc check` reads" if asked.stated() else "no limit is given"
+        raise UsageError(wrong, hint='as in assert_budget(model, max_params="7B")')
+    counts = count(model)
+    verdicts = judge(counts, asked)
+    error = breach(counts.architecture.name, asked, verdicts)
+    if error:
+        raise error
+    return verdicts

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "holdings": {"pydantic"},
     "costs": {"pydantic"},
     "gate": {"pydantic", "yaml", "gguf", "huggingface_hub"},
-    "face": {"pydantic", "yaml", "rich", "typer"},
+    "face": {"pydantic", "yaml", "rich", "typer", "pytest"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 

@@ -9,11 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from paramcalc.words.errors import ParamcalcError
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "count": ("count", "How many parameters, of which kind, where, how many active per token."),
     "memory": ("memory", "One screen: what it takes to run and to train, in fp32, bf16, int8 and int4."),
     "infer": ("infer", "Inference memory in detail, per device."),
     "train": ("train", "Training memory in detail, per device and per phase."),
+    "check": ("check", "Hold models to a budget: exits 1 on a breach."),
+    "diff": ("diff", "What changed from one model to another, in parameters and bytes."),
     "explain": ("explain", "The formula, the numbers put into it, the result, its source."),
     "gpus": ("gpus", "The devices that are known; with a name, every number and its source."),
     "models": ("models", "The bundled architectures; with a name, its spec."),
@@ -32,7 +36,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    build(sys.argv[1:])(prog_name="paramcalc")
+    try:
+        app = build(sys.argv[1:])
+    except ParamcalcError as error:  # of the project's own defaults
+        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
+        sys.exit(error.exit_code)
+    app(prog_name="paramcalc")
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -43,13 +52,23 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode=None,  # rich costs more to import than all the rest of --help
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "default_map": _defaults(word)},
     )
     app.callback(epilog=EXIT_CODES)(program)
     for name, (module, summary) in COMMANDS.items():
         run = command(module) if name == word else _stub
         app.command(name, help=(run.__doc__ or summary) if name == word else summary, epilog=EXIT_CODES)(run)
     return app
+
+
+def _defaults(word: str) -> dict[str, dict[str, str]]:
+    """What the project's pyproject.toml sets for the command that is called."""
+    if word not in COMMANDS:
+        return {}
+    from paramcalc.gate.project import project
+
+    form = project().format
+    return {word: {"form": form}} if form else {}
 
 
 def command(module: str) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from paramcalc.words.units import bytes_text, rounded
 
 BAR_WIDTH = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-RIGHT = frozenset({"count", "rounded", "bytes", "short", "share"})
+RIGHT = frozenset({"count", "change", "rounded", "bytes", "short", "share"})
 
 
 def cell(value: Any, holds: str) -> str:
@@ -17,6 +17,8 @@ def cell(value: Any, holds: str) -> str:
         return "–"
     if holds == "count":
         return f"{value:,}"
+    if holds == "change":
+        return f"{value:+,}" if value else "0"
     if holds == "rounded":
         return rounded(value)
     if holds == "bytes":

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 
 class Column(NamedTuple):
-    """A column's title and what its values are: `text`, `count` (exact integers), `rounded` (counts in three digits),
+    """A column's title and what its values are: `text`, `count` (exact integers), `change` (the same with
+    their sign), `rounded` (counts in three digits),
     `bytes`, `short` (bytes in three digits), `share` (a fraction of one) or `bar` (the same, drawn)."""
 
     title: str
