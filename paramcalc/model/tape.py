@@ -178,7 +178,19 @@ class Tape(ABC):
 
     @abstractmethod
     def top(self, scores: Value, visited: int) -> Value:
-        """The largest scores of each row, as shares of their sum."""
+        """The largest scores of each row."""
+
+    @abstractmethod
+    def spread(self, x: Value, times: int) -> Value:
+        """A view of each row that shows it so many times."""
+
+    def chosen(self, logits: Value, visited: int, scores: str, *, normalized: bool) -> Value:
+        """How much each token gives to the experts that it visits, in fp32."""
+        wide = self.cast(logits, FP32)
+        if scores == "chosen":
+            return self.softmax(self.top(wide, visited))
+        best = self.top(self.unary("sigmoid", wide) if scores == "sigmoid" else self.softmax(wide), visited)
+        return self.divide(best, self.mean(best)) if normalized else best
 
     def feed_forward(self, x: Value, activation: str, *, gated: bool, fused: bool = False, prefix: str = "") -> Value:
         """What enters a feed-forward network's last projection."""
@@ -194,9 +206,9 @@ class Tape(ABC):
     def written_layer_norm(self, x: Value) -> Value:
         """A layer norm written out: centred, squared, averaged, in fp32 (Cohere)."""
         wide = self.cast(x, FP32)
-        centred = self.subtract(wide, self.mean(wide))
-        statistic = self.unary("rsqrt", self.scale(self.mean(self.unary("power", centred))))
-        normal = self.multiply(centred, statistic)
+        mean = self.mean(wide)
+        statistic = self.unary("rsqrt", self.scale(self.mean(self.unary("power", self.subtract(wide, mean)))))
+        normal = self.multiply(self.subtract(wide, mean), statistic)
         return self.cast(self.multiply(self.cast(self.weight("weight"), FP32), normal), x.dtype)
 
     def subtract(self, x: Value, y: Value) -> Value:

@@ -188,6 +188,11 @@ class Recorder(Tape):
             return x
         return self.emit("repeat", (x,), x.tokens, x.width * times, x.dtype, layout=HEADS_FIRST)
 
+    def spread(self, x: Value, times: int) -> Value:
+        made = self.emit("spread", (x,), x.tokens, x.width * times, x.dtype, view=True)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return made
+
     def constant(self, tokens: int, width: int, dtype: str, name: str) -> Value:
         if name not in self.shared:
             self.shared[name] = Value(

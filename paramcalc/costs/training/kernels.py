@@ -11,6 +11,8 @@ EAGER, SDPA, FLASH = "eager", "sdpa", "flash"
 IMPLEMENTATIONS = (EAGER, SDPA, FLASH)
 FLASH_DIMS = 256
 """Largest head that the flash kernel takes."""
+BIAS_ALIGNMENT = 16
+"""Elements to a multiple of which the memory-efficient kernel pads a mask's rows (attention.cpp: `preprocess_mask`)."""
 
 
 class Mask(NamedTuple):
@@ -179,13 +181,20 @@ class AttentionRecorder(Recorder):
         states: tuple[Storage, ...] = (self.kept(4 * rows, "log-sum-exp"), self.kept(16, "random state"))
         inputs: tuple[Value, ...] = (query, key, value)
         if bias is not None:
-            bias = self._additive(bias, query.dtype)
+            bias = self._padded(self._additive(bias, query.dtype), key)
             inputs, states = (*inputs, bias), (*states, bias.storage)
         saved = (query.storage, key.storage, value.storage, *states)
         width = parts.heads * parts.value_dim
         return self.emit(
             "memory-efficient attention", inputs, query.tokens, width, query.dtype, saved=saved, keeps_result=True, layout=TOKENS_FIRST
         )
+
+    def _padded(self, bias: Value, key: Value) -> Value:
+        """A mask whose rows the kernel can read 16 at a time: a copy with longer rows where they are not (`pad_bias`)."""
+        length = self.source_length(key)
+        if length % BIAS_ALIGNMENT == 0:
+            return bias
+        return self.emit("padded mask", (bias,), bias.tokens, bias.width // length * (length + -length % BIAS_ALIGNMENT), bias.dtype)
 
     def _additive(self, bias: Value, dtype: str) -> Value:
         if bias.dtype != "bool":

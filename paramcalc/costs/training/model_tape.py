@@ -206,10 +206,9 @@ class ModelTape(AttentionRecorder):
     # experts
 
     def top(self, scores: Value, visited: int) -> Value:
-        """The largest scores, divided by their sum; kept are their places, the sum and they themselves."""
+        """The largest scores; their places are kept."""
         places = self.kept(BYTES["int64"] * scores.tokens * visited, "chosen experts")
-        best = self.emit("top", (scores,), scores.tokens, visited, scores.dtype, saved=(places,))
-        return self.divide(best, self.mean(best))
+        return self.emit("top", (scores,), scores.tokens, visited, scores.dtype, saved=(places,))
 
     def route(self, x: Value, scores: Value, visited: int) -> tuple[Value, Value]:
         """Tokens sorted by expert, with which the reference calls one grouped product for all experts (`grouped_mm`)."""

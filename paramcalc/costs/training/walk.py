@@ -115,7 +115,8 @@ class Walk:
         self.stream = made
         if isinstance(block, Head) or (not place.tower and name == "head"):
             self.logits = made
-            causal = self.decodes and self.tape.source is None
+            stated = block.next_token if isinstance(block, Head) else None
+            causal = self.decodes and self.tape.source is None if stated is None else stated
             self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length, tuple(self.tape.ops[before:])))
             self.head_ops = tuple(self.tape.ops[before:])
 
@@ -199,11 +200,18 @@ class Walk:
         used = set().union(*(flow.names(step) for step in steps))
         for name in part.parts:
             if name not in used:
-                self.tape.beside(part.parts[name], placed(part.parts[name], name, at))
+                self._aside(part.parts[name], placed(part.parts[name], name, at))
         for _ in range(part.repeat):
             for step in steps:
                 x = flow.run(step, x, self._applier(part, at), self.tape.add)
         return x
+
+    def _aside(self, part: Block | Group, at: Place) -> None:
+        """A part of a layer that the stream does not pass."""
+        if isinstance(part, Embedding) and part.index == "relative":
+            self.tape.beside(part, at)
+        else:
+            self.skipped.append(f"{at.part}, which stands beside the stream")
 
     def _applier(self, group: Group, at: Place) -> Callable[[str, Value], Value]:
         return lambda name, x: self._inside(group.parts[name], x, placed(group.parts[name], name, at))

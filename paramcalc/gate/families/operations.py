@@ -45,6 +45,18 @@ RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
 """Model types with a table of relative positions."""
 
 
+CHOSEN_SCORES = _types("aria_text gpt_oss granitemoe granitemoe_swa granitemoehybrid granitemoeshared jetmoe")
+"""Model types that take a softmax over the chosen experts' logits alone."""
+SIGMOID_SCORES = _types("deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa minimax_m2 solar_open")
+"""Model types that score each expert by a sigmoid."""
+MAYBE_NORMALIZED = _types(
+    "deepseek_v2 deepseek_v3 deepseek_v32 dots1 exaone_moe flex_olmo glm4_moe olmoe qwen2_moe qwen3_moe qwen3_next solar_open"
+)
+"""Model types whose config says whether chosen scores are divided by their sum."""
+PER_TOKEN_TYPES = _types("camembert data2vec-text roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
+"""Model types that make token types for each token."""
+
+
 def written(c: Config, document: Tree) -> Tree:
     """The full form with the facts of this family's layers. Leaves what it is given as it is."""
     model_type = c.model_type
@@ -57,8 +69,10 @@ def written(c: Config, document: Tree) -> Tree:
                 part.setdefault(key, value)
         if kind == "embedding":
             _table(model_type, name, part)
-        if kind == "head" and (cap := c.number("final_logit_softcapping")):
-            part.setdefault("softcap", cap)
+        if kind == "head":
+            _head(c, part)
+        if kind == "experts":
+            _router(c, part)
     return document
 
 
@@ -120,9 +134,30 @@ def _position(model_type: str) -> dict[str, Any]:
     return {"index": "kept"} if model_type in KEPT_POSITIONS else {}
 
 
+def _head(c: Config, part: Tree) -> None:
+    if cap := c.number("final_logit_softcapping"):
+        part.setdefault("softcap", cap)
+    if c.architecture().endswith("ForMaskedLM"):
+        part.setdefault("next_token", False)
+    elif c.architecture().endswith(("ForCausalLM", "LMHeadModel", "GenerationDecoder")):
+        part.setdefault("next_token", True)
+
+
+def _router(c: Config, part: Tree) -> None:
+    facts: dict[str, Any] = {}
+    if c.model_type in CHOSEN_SCORES:
+        facts["scores"] = "chosen"
+    elif c.model_type in SIGMOID_SCORES:
+        facts["scores"] = "sigmoid"
+    if c.model_type in MAYBE_NORMALIZED and not c.flag("norm_topk_prob"):
+        facts["normalized"] = False
+    if facts and part.get("router", {}) is not None:
+        part["router"] = facts | (part.get("router") or {})
+
+
 def _table(model_type: str, name: str, part: Tree) -> None:
     if name == "token_types":
-        part.setdefault("index", "shared")
+        part.setdefault("index", "made" if model_type in PER_TOKEN_TYPES else "shared")
     elif name.startswith("relative"):
         part.setdefault("index", "relative")
     elif model_type in RELATIVE and part.get("tied"):

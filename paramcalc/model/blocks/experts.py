@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -37,6 +37,10 @@ class Router(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     bias: bool = False
+    scores: Literal["softmax", "sigmoid", "chosen"] = "softmax"
+    """What makes scores of logits: a softmax over all experts, a sigmoid of each, or a softmax over the chosen ones."""
+    normalized: bool = True
+    """Whether the chosen scores are divided by their sum."""
     correction: bool = False
     """Whether a correction added to the scores (Wang et al. 2024) is a parameter, which no gradient moves; the references
     that keep it as a buffer have none."""
@@ -121,8 +125,10 @@ class Experts(Block):
         """The router's scores, the chosen experts on their tokens (one grouped product a matrix), shared ones on all."""
         if not self.visited or not self.stacked or self.inputs or self.flat or not self.router:
             raise NotImplementedError("experts of this form")
-        scores = tape.softmax(tape.cast(tape.linear("router", x), "fp32"))
-        rows, weights = tape.route(x, tape.top(scores, self.visited), self.visited)
+        logits = tape.linear("router", x)
+        rows, weights = tape.route(
+            x, tape.chosen(logits, self.visited, self.router.scores, normalized=self.router.normalized), self.visited
+        )
         size = self.expert.size
         if self.expert.gated:
             both = tape.grouped("experts.gate_up_proj", rows, 2 * size)

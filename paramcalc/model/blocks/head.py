@@ -22,6 +22,9 @@ class Head(Block):
     inputs: Count | None = None
     """The stream's width if left out."""
     bias: bool = False
+    next_token: bool | None = None
+    """Whether the loss is that of predicting the next token, for which the reference makes logits fp32 and shifts labels; where left
+    out, it is so for models whose layers see earlier tokens only."""
     softcap: float | None = None
     """Bound of the logits (Gemma 2)."""
     tied: str | None = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class MLA(Block):
@@ -71,3 +74,29 @@ class MLA(Block):
         n = self.sized
         yield CacheRow("latent", (n.kv_rank,), window=self.window, expanded=(n.heads, n.nope_dim + n.v_dim))
         yield CacheRow("rope_key", (n.rope_dim,), window=self.window, expanded=(n.heads, n.rope_dim))
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        if self.q_gate or self.rope_norm or self.query_dim:
+            raise NotImplementedError("latent attention of this form")
+        heads, nope, rope, v_dim = self.heads, self.nope_dim, self.rope_dim, self.v_dim
+        latent = tape.rms_norm(tape.linear("q_a_proj", x), name="q_a_layernorm.weight") if self.q_rank else x
+        query = tape.linear("q_b_proj" if self.q_rank else "q_proj", latent)
+        query = tape.join(tape.slice(query, heads * nope), tape.rotate(tape.slice(query, heads * rope), heads, rope, rope))
+        joint = tape.linear("kv_a_proj_with_mqa", x)
+        both = tape.linear("kv_b_proj", tape.rms_norm(tape.slice(joint, self.kv_rank), name="kv_a_layernorm.weight"))
+        turned = tape.spread(tape.rotate(tape.slice(joint, rope), 1, rope, rope), heads)
+        key, value = tape.join(tape.slice(both, heads * nope), turned), tape.slice(both, heads * v_dim)
+        mixed = tape.attention(
+            query,
+            key,
+            value,
+            heads=heads,
+            kv_heads=heads,
+            causal=at.cached,
+            window=self.window,
+            dropout=self.dropout,
+            sinks=tape.weight("sinks") if self.sinks else None,
+        )
+        if self.gate_proj:
+            mixed = tape.multiply(mixed, tape.unary("sigmoid", tape.linear("gate_proj", x)))
+        return tape.linear("o_proj", mixed)
