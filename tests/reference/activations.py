@@ -1,0 +1,144 @@
+"""What autograd keeps for the backward pass of one training forward, on a simulated CUDA device.
+
+Writes JSON lines: model_type, config, settings, and the bytes of all tensors kept, each piece of memory once. Parameters,
+buffers and what the caller hands in are left out; autocast's copies of weights are in.
+
+    python tests/reference/activations.py --out tests/golden/activations_recorded.jsonl [types]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections import Counter
+from typing import Any
+
+import torch
+import transformers
+from activation_cases import CASES, Case, Setting
+from simulated_cuda import autocasting, backends, register_device, simulated
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
+
+
+def build(case: Case, setting: Setting) -> torch.nn.Module:
+    """The model in training mode with random weights that do not exist."""
+    config = transformers.CONFIG_MAPPING[case.model_type].from_dict(dict(case.config))
+    cls = getattr(transformers, case.architecture)
+    config.use_cache = False
+    with torch.device("cuda"):
+        model = cls._from_config(config, attn_implementation=setting.attention, dtype=DTYPES[setting.precision]).train()
+    if setting.checkpointing == "full":
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if setting.lora:
+        from peft import LoraConfig, get_peft_model
+
+        targets = "all-linear" if setting.lora == "all-linear" else setting.lora.split(",")
+        model = get_peft_model(
+            model,
+            LoraConfig(r=8, lora_dropout=0.0, target_modules=targets),
+            autocast_adapter_dtype=setting.adapter_dtype == "fp32",
+        )
+        if setting.checkpointing == "full":
+            model.enable_input_require_grads()
+    return model
+
+
+def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
+    """What the caller hands in: all on the device."""
+    b, s = setting.batch, setting.length
+    dtype = DTYPES[setting.precision]
+    if case.task == "image":
+        size = case.image
+        return {
+            "pixel_values": torch.empty(b, 3, *size, dtype=dtype, device="cuda"),
+            "labels": torch.zeros(b, dtype=torch.long, device="cuda"),
+        }
+    ids = torch.zeros(b, s, dtype=torch.long, device="cuda")
+    if case.task == "speech":
+        config = model.config
+        frames = 2 * config.max_source_positions
+        return {"input_features": torch.empty(b, config.num_mel_bins, frames, dtype=dtype, device="cuda"), "labels": ids}
+    if case.task == "clip":
+        side = model.config.vision_config.image_size
+        return {"input_ids": ids, "pixel_values": torch.empty(b, 3, side, side, dtype=dtype, device="cuda"), "return_loss": True}
+    if case.task == "classification":
+        return {"input_ids": ids, "labels": torch.zeros(b, dtype=torch.long, device="cuda")}
+    return {"input_ids": ids, "labels": torch.zeros(b, s, dtype=torch.long, device="cuda")}
+
+
+def key(x: torch.Tensor) -> int:
+    return x.untyped_storage()._cdata
+
+
+def record(case: Case, setting: Setting, detail: bool = False) -> dict[str, Any]:
+    backends.clear()
+    low = torch.bfloat16 if setting.precision.endswith("mixed") or setting.autocast else None
+    with simulated():
+        model = build(case, setting)
+        given = inputs(case, model, setting)
+        held = [*model.parameters(), *model.buffers(), *(x for x in given.values() if isinstance(x, torch.Tensor))]
+        known = {key(x) for x in held}
+        seen: dict[int, tuple[int, str, tuple[int, ...], str]] = {}
+        alive: list[Any] = []
+        stack: list[str] = []
+        for name, module in model.named_modules():
+            module.register_forward_pre_hook(lambda m, a, n=name: stack.append(n))
+            module.register_forward_hook(lambda m, a, o: stack.__delitem__(-1), always_call=True)
+
+        def pack(x: torch.Tensor) -> torch.Tensor:
+            if key(x) not in known and key(x) not in seen and not isinstance(x, torch.nn.Parameter):
+                seen[key(x)] = (x.untyped_storage().nbytes(), stack[-1] if stack else "", tuple(x.shape), str(x.dtype)[6:])
+                alive.append(x)
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), autocasting(low):
+            out = model(**given)
+        loss = out.loss if hasattr(out, "loss") else out[0]
+        assert loss is not None and loss.requires_grad
+    where = Counter[str]()
+    for size, module, _, _ in seen.values():
+        where[module] += size
+    row = {
+        "model_type": case.model_type,
+        "name": case.name,
+        "config": {**case.config, "architectures": [case.architecture], "model_type": case.model_type},
+        "settings": {k: v for k, v in setting._asdict().items() if v},
+        "kernels": sorted(set(backends)),
+        "saved": sum(size for size, *_ in seen.values()),
+    }
+    if detail:
+        row["tensors"] = list(seen.values())
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--out")
+    parser.add_argument("--detail", action="store_true")
+    parser.add_argument("--setting", help="only settings whose words are all of these")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    register_device()
+    out = open(options.out, "w") if options.out else sys.stdout
+    for case in CASES:
+        if options.names and case.name not in options.names:
+            continue
+        for setting in case.settings:
+            if options.setting and not all(word in str(tuple(setting)) for word in options.setting.split()):
+                continue
+            try:
+                row = record(case, setting, options.detail)
+            except Exception as error:  # a setting that the class refuses is no case
+                print(f"{case.name} {setting}: {type(error).__name__} {str(error)[:300]}", file=sys.stderr)
+                continue
+            print(json.dumps(row), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()
