@@ -74,12 +74,18 @@ def heard(c: Config, _: int) -> Tree:
 
 
 def audio_text(
-    c: Config, bridge: Callable[[Config, Config, int], Tree], *, bridge_path: str = "multi_modal_projector", ties: bool = True
+    c: Config,
+    bridge: Callable[[Config, Config, int], Tree],
+    *,
+    sound: tuple[str, str] = ("audio_config", "audio_tower"),
+    bridge_path: str = "multi_modal_projector",
+    ties: bool = True,
 ) -> Tree:
-    """An encoder of sound, a bridge, and a language model. `ties`: whether the class heeds the flag that ties the head."""
-    task, words, sounds = c.task("generation"), c.part("text_config"), c.part("audio_config")
+    """An encoder of sound, a bridge, and a language model. `sound` is the encoder's key and reference name; `ties` says
+    whether the class heeds the flag that ties the head."""
+    task, words, sounds = c.task("generation"), c.part("text_config"), c.part(sound[0])
     width = words.size("hidden_size")
-    parts = tower(sounds, "audio", "audio_tower")
+    parts = tower(sounds, "audio", sound[1])
     parts["projector"] = projector(bridge_path, bridge(c, sounds, width))
     parts |= nested(words, "text", "language_model")
     parts = parts if task == "base" else beneath("model", parts)

@@ -11,7 +11,7 @@ from paramcalc.words.errors import UnknownArchitectureError
 from paramcalc.words.nearest import did_you_mean
 
 MODULES: dict[str, str] = {
-    "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo openai-gpt ctrl",
+    "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo imagegpt openai-gpt ctrl",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
     "paired": "encoder-decoder modernvbert speech-encoder-decoder ultravbert vision-encoder-decoder",
@@ -27,7 +27,10 @@ MODULES: dict[str, str] = {
     "bert": "bert camembert data2vec-text ernie megatron-bert roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl",
     "t5": "longt5 mt5 pop2piano t5 umt5",
     "speech": "speech_to_text whisper",
-    "conformer": "granite_speech granite_speech_encoder granite_speech_plus granite_speech_plus_encoder",
+    "granite_speech": "granite_speech granite_speech_encoder granite_speech_plus granite_speech_plus_encoder",
+    "seamless": "seamless_m4t seamless_m4t_v2",
+    "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
+    " wav2vec2-bert wav2vec2-conformer",
     "listening": "audioflamingo3 audioflamingo3_encoder glmasr glmasr_encoder musicflamingo qwen2_audio qwen2_audio_encoder"
     " qwen3_asr qwen3_asr_encoder voxtral voxtral_encoder voxtral_realtime voxtral_realtime_encoder voxtral_realtime_text",
     "opt": "biogpt opt xglm",
@@ -53,9 +56,11 @@ MODULES: dict[str, str] = {
     "reformer": "moshi reformer",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
-    "pyramid": "convnext convnextv2 resnet swin swinv2",
+    "pyramid": "convnext convnextv2 donut-swin resnet swin swinv2",
     "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
     "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
+    "residual": "bit hgnet_v2 regnet textnet",
+    "mobile": "efficientnet mobilenet_v1 mobilenet_v2",
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
@@ -100,6 +105,7 @@ MODULES: dict[str, str] = {
     "ocr": "deepseek_ocr2 deepseek_ocr2_encoder deepseek_ocr2_text deepseek_ocr2_vision unlimited_ocr"
     " unlimited_ocr_text unlimited_ocr_vision unlimited_ocr_vision_encoder",
     "udop": "udop",
+    "sew": "sew sew-d",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -18,6 +18,11 @@ def told(c: Config, **values: Any) -> None:
     c.given = {**c.given, **values}
 
 
+def seen_as(c: Config, model_type: str = "", **values: Any) -> Config:
+    """The same config as pieces of another family read it: some values under the names that those use."""
+    return Config({**c.given, **values}, model_type or c.model_type, spec=c.spec, place=c.place, over=c.over, root=c.root)
+
+
 def whole(c: Config, task: str = "base") -> Tree:
     """The full form of a sub-config, built for a task whatever its own `architectures` say."""
     c.serves = task
