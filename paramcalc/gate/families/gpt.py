@@ -18,6 +18,7 @@ from paramcalc.gate.families.recipes import (
     layer_norm,
     plain_activation,
     rate,
+    rms,
     stack,
     tied,
     tree,
@@ -86,7 +87,7 @@ def decoder(
     return document(c, under(f"{base}.", parts) | (head if task == "causal_lm" else classify(c, task)))
 
 
-def gpt2(c: Config, *, transposed: bool = True) -> Tree:
+def gpt2(c: Config, *, transposed: bool = True, norm: Callable[[str], Tree] = layer_norm) -> Tree:
     """GPT-2 (Radford et al. 2019): learned positions, fused qkv, weights stored [inputs, outputs], tied head.
 
     GPT-BigCode (Li et al. 2023, StarCoder) is the same with one key-value head and weights stored the usual way.
@@ -99,22 +100,22 @@ def gpt2(c: Config, *, transposed: bool = True) -> Tree:
         c, "mlp", "c_fc", "c_proj", transposed=transposed or None, activation=plain_activation(c), dropout=rate(c, "resid_pdrop")
     )
     layer = {
-        "norm_1": layer_norm("ln_1"),
+        "norm_1": norm("ln_1"),
         "attention": attention(c, "attn", fused="qkv", **shared) | {"names": {"qkv_proj": "c_attn", "o_proj": "c_proj"}},
-        "norm_2": layer_norm("ln_2"),
+        "norm_2": norm("ln_2"),
         "feed_forward": feed,
         "flow": PRE_NORM,
     }
     if c.flag("add_cross_attention"):
         if one:
             c.fail("add_cross_attention", "one key-value head (multi_query) has no cross attention")
-        layer |= {"norm_cross": layer_norm("ln_cross_attn"), "cross_attention": gpt2_cross(c, shared), "flow": crossed(PRE_NORM)}
+        layer |= {"norm_cross": norm("ln_cross_attn"), "cross_attention": gpt2_cross(c, shared), "flow": crossed(PRE_NORM)}
     parts = {
         "embedding": {"vocabulary": c.size("vocab_size"), "path": "wte"},
         "position": {"rows": c.size("max_position_embeddings"), "path": "wpe"},
         **dropped(c, "embd_pdrop"),
         "layers": stack("h.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"),
-        "norm": layer_norm("ln_f"),
+        "norm": norm("ln_f"),
     }
     return decoder(c, parts, lm_head(c), classify=gpt2_classifier)
 
@@ -137,6 +138,18 @@ def gpt2_classifier(c: Config, task: str) -> Tree:
         return lm_head(c)
     outputs = 1 if c.flag("summary_proj_to_labels", True) else c.size("hidden_size")
     return lm_head(c) | {"choice_head": dense_head("multiple_choice_head.summary", outputs)["head"]}
+
+
+def imagegpt(c: Config) -> Tree:
+    """ImageGPT (Chen et al. 2020): colours for words, norms without a mean or a bias, one logit less than the table has rows;
+    a tied head takes the whole table."""
+    task = "causal_lm" if c.architecture().endswith("ForCausalImageModeling") else c.task("base")
+    c.serves = "sequence_classification" if task == "image_classification" else task
+    made = gpt2(c, norm=rms)
+    if task == "causal_lm":
+        owner = "embedding" if c.flag("tie_word_embeddings") else None
+        made["parts"]["head"] = tree(kind="head", path="lm_head", outputs=max(1, c.size("vocab_size") - (not owner)), tied=owner)
+    return made
 
 
 def openai_gpt(c: Config) -> Tree:
@@ -212,5 +225,6 @@ FAMILIES = {
     "gpt-sw3": gpt2,
     "gpt_bigcode": partial(gpt2, transposed=False),
     "gpt_neo": gpt_neo,
+    "imagegpt": imagegpt,
     "openai-gpt": openai_gpt,
 }

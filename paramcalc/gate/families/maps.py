@@ -31,12 +31,22 @@ def step(name: str, block: Tree, norm: str) -> Tree:
     return {name: block | {"bias": False}, f"{name}_norm": batch_norm(norm, block["outputs"])}
 
 
-def classified(c: Config, parts: Tree, base: str, width: int, *, top: Tree | None = None, path: str = "classifier") -> Tree:
-    """The document of such a network: alone (a backbone is no different), or under a classifier, which `top` precedes."""
+def classified(
+    c: Config, parts: Tree, base: str, width: int, *, top: Tree | None = None, path: str = "classifier", whole: bool = False
+) -> Tree:
+    """The document of such a network: alone, or as module `base` under a classifier, which `top` precedes. A backbone is no
+    different from it alone, but where it holds it `whole`, as a module."""
     task = c.task("base")
+    parts = under(f"{base}.", parts) if base and (task == "image_classification" or (whole and task == "backbone")) else parts
     if task == "image_classification":
         head = tree(head=classifier(c, path, width))
-        return document(c, under(f"{base}.", parts) | (top or {}) | head, width=width, cache=False)
+        return document(c, parts | (top or {}) | head, width=width, cache=False)
     if task not in ("base", "backbone"):
         refuse(c)
     return document(c, parts, width=width, cache=False)
+
+
+def divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
+    """The nearest multiple, at least `least` (the divisor itself if left out), and never less than nine tenths of it."""
+    nearest = max(divisor if least is None else least, int(value + divisor / 2) // divisor * divisor)
+    return int(nearest + divisor if nearest < 0.9 * value else nearest)

@@ -73,13 +73,19 @@ def swin_layer(c: Config, words: Words, width: int, heads: int, bias: Any, **mor
     } | more
 
 
-def swin_1(c: Config, width: int, heads: int) -> Tree:
-    """Swin (Liu et al. 2021): pre-norm, and a table of biases by the distance within a window."""
+def swin_1(
+    c: Config,
+    width: int,
+    heads: int,
+    *,
+    words: Words = SWIN,
+    path: str = "attention.relative_position_bias.relative_position_bias_table",
+) -> Tree:
+    """Swin (Liu et al. 2021): pre-norm, and a table of biases (at `path`) by the distance within a window."""
     window = c.size("window_size")
-    path = "attention.relative_position_bias.relative_position_bias_table"
     table = token(path, (2 * window - 1) ** 2, heads) | {"component": "position_embedding"}
     bias = True if c.flag("qkv_bias", True) else ["o"]
-    return swin_layer(c, SWIN, width, heads, bias, relative=table) | {"flow": ["norm_1 attention +", "norm_2 feed_forward +"]}
+    return swin_layer(c, words, width, heads, bias, relative=table) | {"flow": ["norm_1 attention +", "norm_2 feed_forward +"]}
 
 
 def swin_2(c: Config, width: int, heads: int) -> Tree:
@@ -96,11 +102,13 @@ def swin_2(c: Config, width: int, heads: int) -> Tree:
     return swin_layer(c, SWIN_V2, width, heads, bias, **more) | {"flow": ["attention norm_1 +", "feed_forward norm_2 +"]}
 
 
-def swin(c: Config, *, layer: Any = swin_1, merged: int = 4, positions: int = 0, base: str = "swin", normed: bool = True) -> Tree:
+def swin(
+    c: Config, *, layer: Any = swin_1, merged: int = 4, positions: int = 0, base: str = "swin", normed: bool = True, last: bool = True
+) -> Tree:
     """Windows of attention in stages; between two of them, four neighbours become one of twice the width.
 
     `merged` times the width is what the merging norm sees, `positions` is added to the patches where there is a table of
-    absolute positions, `normed` says whether a backbone norms its maps.
+    absolute positions, `normed` says whether a backbone norms its maps, `last` whether there is a norm at the end.
     """
     first, task = c.size("embed_dim"), c.task("base")
     (height, columns), sides = pair(c, "image_size"), pair(c, "patch_size")
@@ -122,7 +130,7 @@ def swin(c: Config, *, layer: Any = swin_1, merged: int = 4, positions: int = 0,
             group["merge_norm"] = layer_norm("downsample.norm", size=merged * width)
             group["merge"] = {"kind": "dense", "path": "downsample.reduction", "inputs": 4 * width, "outputs": 2 * width, "bias": False}
         parts[f"stage_{index + 1}"] = group
-    if task != "backbone" or normed:
+    if last and (task != "backbone" or normed):
         parts["norm"] = layer_norm("layernorm", size=widths[-1])
     prefixed = task != "base" and (task != "backbone" or normed)
     parts = under(f"{base}.", parts) if prefixed else parts
@@ -251,9 +259,12 @@ def resnet(c: Config) -> Tree:
     return document(c, parts | head, width=stem, cache=False)
 
 
+DONUT = partial(swin_1, words=SWIN_V2, path="attention.self.relative_position_bias_table")
+
 FAMILIES = {
     "convnext": convnext,
     "convnextv2": partial(convnext, second=True),
+    "donut-swin": partial(swin, layer=DONUT, positions=1, base="donut", last=False),
     "resnet": resnet,
     "swin": swin,
     "swinv2": partial(swin, layer=swin_2, merged=2, positions=1, base="swinv2", normed=False),
