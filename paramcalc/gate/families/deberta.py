@@ -71,16 +71,16 @@ def attended(c: Config) -> list[str]:
 
 
 def positions(c: Config, second: bool) -> Tree:
-    """The table of relative positions that all layers share."""
-    if not c.flag("relative_attention"):
-        return {}
-    stated = c.value("max_relative_positions")
-    rows = stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else c.size("max_position_embeddings")
-    if second:
-        buckets = c.value("position_buckets")
-        rows = buckets if isinstance(buckets, int) and not isinstance(buckets, bool) and buckets > 0 else rows
-    table = {"kind": "embedding", "vocabulary": 2 * rows, "path": "encoder.rel_embeddings", "component": "position_embedding"}
-    parts: Tree = {"relative": table}
+    """The table of relative positions that all layers share, and its norm, which the reference has without it as well."""
+    parts: Tree = {}
+    if c.flag("relative_attention"):
+        stated = c.value("max_relative_positions")
+        rows = stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else c.size("max_position_embeddings")
+        if second:
+            buckets = c.value("position_buckets")
+            rows = buckets if isinstance(buckets, int) and not isinstance(buckets, bool) and buckets > 0 else rows
+        table = {"kind": "embedding", "vocabulary": 2 * rows, "path": "encoder.rel_embeddings", "component": "position_embedding"}
+        parts["relative"] = table
     normed = [word.strip() for word in c.text("norm_rel_ebd", "none").lower().split("|")]
     if second and "layer_norm" in normed:
         parts["norm_relative"] = layer_norm("encoder.LayerNorm")
