@@ -69,6 +69,8 @@ class Config:
         self.used: set[str] = set()
         self.taken: dict[str, Any] = {}
         self.read: dict[str, Any] = {}
+        self.declared: frozenset[str] = frozenset()
+        """Keys that the class around this one sets for it, whether or not it has a use for them."""
         self.children: dict[str, Config] = {}
         self.spellings: dict[str, tuple[str, ...]] = {}
         self.serves: str | None = None
@@ -186,6 +188,7 @@ class Config:
         if flat and value is None and (stated_here := self._flat(kind)):
             inner, place, shared = stated_here, self.place, None
         self.children[key] = Config(inner, kind, spec=self.spec, place=place, over=shared, root=self.root)
+        self.children[key].declared = frozenset(over) if isinstance(over, Mapping) else frozenset()
         return self.children[key]
 
     def _flat(self, kind: str) -> dict[str, Any]:
@@ -272,7 +275,7 @@ class Config:
     def unread(self) -> list[str]:
         """Given keys that were neither read, nor are declared by the class, nor are known to say nothing here."""
         aliases = set(self.defaults.aliases.values()) | set(self.defaults.aliases)
-        known = self.used | INERT | set(self.defaults.values) | set(self.defaults.parts) | aliases
+        known = self.used | INERT | set(self.defaults.values) | set(self.defaults.parts) | aliases | self.declared
         if self.spec:  # a spelling that no family reads is still a spelling; one that this family does not read is not
             known -= {name for names in ALIASES.values() for name in names} - self.used - INERT - set(self.defaults.values)
         own = [f"{self.place}{key}" for key in self.given if key not in known]
