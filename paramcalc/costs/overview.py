@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paramcalc.costs.devices import find
 from paramcalc.costs.inference import InferenceJob, InferencePlan, plan_inference
+from paramcalc.costs.inference.job import TRANSFORMERS
 from paramcalc.costs.terms import Input
 from paramcalc.holdings.counts import identity
 from paramcalc.model.architecture import Architecture
@@ -60,7 +61,6 @@ class Running(NamedTuple):
 
     format: str
     plan: InferencePlan
-    scales: int
     gpus: Gpus | None
     """None where no number of cards up to MOST will do."""
 
@@ -74,7 +74,7 @@ class Running(NamedTuple):
             "low": self.plan.low,
             "high": self.plan.high,
             **{name: self.size(name) for name in names},
-            "scales": self.scales,
+            "scales": self.plan.scales,
             "gpus": self.gpus.to_dict() if self.gpus else None,
         }
 
@@ -128,14 +128,16 @@ def overview(architecture: Architecture, job: InferenceJob = InferenceJob(), *, 
     """
     own = job.context or architecture.context or LENGTH
     job = job if job.prompt or architecture.reported else job._replace(prompt=min(LENGTH, int(own)))
-    lines = [_running(architecture, job, name) for name in FORMATS]
-    if architecture.quantization and not architecture.reported:
-        lines.append(_published(architecture, job))
+    lines = [_running(architecture, job._replace(engine=job.engine or TRANSFORMERS), name) for name in FORMATS]
+    if architecture.quantization or architecture.origin.form == "gguf":
+        lines.append(_line(architecture, job, "as published"))
     first = lines[1].plan
     length = seq_len or min(LENGTH, architecture.context or LENGTH)
     trained = {} if architecture.reported else {name: _trained(architecture, name, length) for name in FORMATS}
     kept = ("engine", "context", "prompt", "batch_size", "source")
     inputs = [given for given in first.inputs if given.name in kept]
+    if job.engine is None:
+        inputs = [given._replace(origin="default") if given.name == "engine" else given for given in inputs]
     if trained:
         inputs.append(Input("seq_len", length, "given" if seq_len else "default"))
     return Overview(architecture, tuple(inputs), tuple(lines), trained, first.warnings)
@@ -150,17 +152,8 @@ def _running(architecture: Architecture, job: InferenceJob, name: str) -> Runnin
     return _line(architecture, asked, name)
 
 
-def _published(architecture: Architecture, job: InferenceJob) -> Running:
-    """As the input says that its weights are stored."""
-    asked = job._replace(dtype="bf16", quant=None)
-    return _line(architecture, asked, "as published")
-
-
 def _line(architecture: Architecture, job: InferenceJob, name: str) -> Running:
     plan = plan_inference(architecture, job)
-    weights = plan.term("weights")
-    values = ("values", "quants", "qweight", "padding", "rotary_tables", "high_bits")
-    scales = sum(size for part, size in weights.extra if part not in values) if weights else 0
 
     def on(count: int) -> int:
         if count == 1:
@@ -170,7 +163,7 @@ def _line(architecture: Architecture, job: InferenceJob, name: str) -> Running:
         except UsageError:  # heads that do not divide, or an engine that divides by layers
             return plan_inference(architecture, job._replace(pp=count)).high
 
-    return Running(name, plan, scales, None if architecture.reported else smallest(on))
+    return Running(name, plan, None if architecture.reported else smallest(on))
 
 
 def _trained(architecture: Architecture, name: str, length: int) -> dict[str, Training | None]:

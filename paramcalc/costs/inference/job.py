@@ -82,6 +82,8 @@ class Settings(NamedTuple):
     tp: int
     pp: int
     ep: int
+    stored: tuple[tuple[str, int], ...]
+    """Bytes of a weight file by format, where weights are taken as they are stored in it; else nothing."""
     utilization: float
     ubatch: int
     slots: int
@@ -120,13 +122,17 @@ def settle(job: InferenceJob, architecture: Architecture) -> Settings:
     _numbers(job)
     decided = _Decided()
     scheme, scheme_from = _scheme(job, architecture)
-    engine = _engine(job, scheme, decided)
+    engine = _engine(job, scheme, architecture, decided)
     _belongs(job, engine)
     form, dtype_from = _dtype(job, architecture)
     dtype = "bf16" if form.name == "fp8_e4m3" else form.name
     decided.take("dtype", "fp8" if form.name == "fp8_e4m3" else form.name, dtype_from)
-    scheme = _for_engine(scheme, scheme_from, engine, form, decided)
-    decided.take("quant", scheme.name, scheme_from)
+    stored = _stored(job, architecture, engine)
+    if not stored:
+        scheme = _for_engine(scheme, scheme_from, engine, form, decided)
+    decided.take(
+        "quant", f"as stored ({', '.join(name for name, _ in stored)})" if stored else scheme.name, READ if stored else scheme_from
+    )
     decided.take("batch_size", job.batch_size, GIVEN if job.batch_size != 1 else DEFAULT)
     context = _context(job, architecture, decided)
     prompt = decided.optional("prompt", job.prompt, context)
@@ -154,6 +160,7 @@ def settle(job: InferenceJob, architecture: Architecture) -> Settings:
         tp=job.tp,
         pp=job.pp,
         ep=job.ep,
+        stored=stored,
         inputs=tuple(decided.inputs),
         warnings=tuple(decided.warnings),
         **own,
@@ -209,9 +216,9 @@ def _scheme(job: InferenceJob, architecture: Architecture) -> tuple[Scheme, str]
     return NONE, DEFAULT
 
 
-def _engine(job: InferenceJob, scheme: Scheme, decided: _Decided) -> str:
+def _engine(job: InferenceJob, scheme: Scheme, architecture: Architecture, decided: _Decided) -> str:
     if job.engine is None:
-        engine = LLAMA_CPP if scheme.method == "gguf" else TRANSFORMERS
+        engine = LLAMA_CPP if scheme.method == "gguf" or architecture.origin.form == "gguf" else TRANSFORMERS
         decided.take("engine", engine, DEFAULT)
         return engine
     engine = job.engine.strip().lower().replace("_", ".").replace("llamacpp", LLAMA_CPP)
@@ -241,6 +248,14 @@ def _dtype(job: InferenceJob, architecture: Architecture) -> tuple[Format, str]:
         except UsageError:
             return compute_format("bf16"), DEFAULT
     return compute_format("bf16"), DEFAULT
+
+
+def _stored(job: InferenceJob, architecture: Architecture, engine: str) -> tuple[tuple[str, int], ...]:
+    """What a weight file holds, largest first, unless another format is asked for or the engine makes it whole again."""
+    whole = architecture.origin.form == "gguf" and engine == TRANSFORMERS
+    if job.quant is not None or job.dtype is not None or whole:
+        return ()
+    return tuple(sorted(architecture.origin.stored.items(), key=lambda item: -item[1]))
 
 
 def _for_engine(scheme: Scheme, origin: str, engine: str, form: Format, decided: _Decided) -> Scheme:
@@ -289,7 +304,7 @@ def _cache_formats(job: InferenceJob, engine: str, dtype: str, decided: _Decided
     for form in formats:
         if form.name == "int4" and engine in (VLLM, LLAMA_CPP):
             raise UsageError(f"{engine} keeps no cache in int4", place="kv_dtype", hint="q4_0" if engine == LLAMA_CPP else "fp8, int8")
-        if form.elements > 1 and engine not in (LLAMA_CPP, IDEAL):
+        if form.elements > 2 and engine not in (LLAMA_CPP, IDEAL):
             raise UsageError(f"{engine} keeps no cache in {form.name}", place="kv_dtype", hint="it is llama.cpp's")
         if engine == LLAMA_CPP and (form.name.startswith("fp8") or form.name == "int8"):
             raise UsageError(f"llama.cpp keeps no cache in {form.name}", place="kv_dtype", hint="f16, bf16, q8_0, q5_0, q4_0, ...")

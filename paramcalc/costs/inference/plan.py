@@ -13,7 +13,7 @@ from paramcalc.costs.inference.rank import Rank
 from paramcalc.costs.inference.sharding import Ranks, Stage, evenly, stages
 from paramcalc.costs.quantization.held import Held, by_part, total_bytes
 from paramcalc.costs.quantization.weights import weight_bytes
-from paramcalc.costs.terms import EXACT, Input, Term, band, total
+from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
 from paramcalc.words.units import bytes_text
@@ -21,6 +21,12 @@ from paramcalc.words.units import bytes_text
 MODULES = {TRANSFORMERS: "transformers", VLLM: "vllm", LLAMA_CPP: "llama_cpp", "ideal": "ideal"}
 BASICS = ("weights", "kv_cache", "state_cache")
 """What is held between two steps."""
+
+
+SCALES = frozenset(
+    {"scale", "scales", "scales_of_scales", "minimum", "zero_points", "qzeros", "g_idx", "code", "shape", "tensor_scale", "input_scale"}
+)
+"""Parts of quantized weights that are no values."""
 
 
 class InferencePlan(NamedTuple):
@@ -55,6 +61,12 @@ class InferencePlan(NamedTuple):
     def held(self) -> int:
         """What stays between two steps: weights, caches, states."""
         return total(term for term in self.terms if term.name in BASICS)
+
+    @property
+    def scales(self) -> int:
+        """What quantized weights hold beside their values: scales, zero points, minima, places, tables of codes."""
+        weights = self.term("weights")
+        return sum(size for part, size in weights.extra if part in SCALES) if weights else 0
 
     def term(self, name: str) -> Term | None:
         return next((term for term in self.terms if term.name == name), None)
@@ -97,7 +109,11 @@ def plan_inference(architecture: Architecture, job: InferenceJob = InferenceJob(
     divided = stages(architecture, ranks, settings.pp, getattr(engine, "divide", evenly), numbered=numbered)
     weights = _weights(architecture, divided, settings)
     _check_groups(weights, settings, job)
-    found = [_terms(Rank(stage, settings, architecture), held, engine) for stage, held in zip(divided, weights, strict=True)]
+    counted = [total_bytes(held) for held in weights]
+    found = [
+        _terms(Rank(stage, settings, architecture), held, engine, total_bytes(held) / (sum(counted) or 1))
+        for stage, held in zip(divided, weights, strict=True)
+    ]
     worst = max(range(len(found)), key=lambda number: total(found[number]))
     terms = found[worst]
     warnings = [*architecture.origin.warnings, *settings.warnings, *_remarks(divided[worst])]
@@ -138,9 +154,10 @@ def _check_groups(weights: list[list[Held]], settings: Settings, job: InferenceJ
             raise UsageError(f"groups of {group} do not divide the {inputs:,} inputs of {row.name}", place="group_size")
 
 
-def _terms(rank: Rank, held: list[Held], engine: ModuleType) -> list[Term]:
+def _terms(rank: Rank, held: list[Held], engine: ModuleType, share: float) -> list[Term]:
     kept: list[Kept] = engine.kept(rank)
-    terms = [_weights_term(rank, held, engine), _cache_term("kv_cache", kept, rank.settings, engine, states=False)]
+    weights = _stored_term(rank, share) if rank.settings.stored else _weights_term(rank, held, engine)
+    terms = [weights, _cache_term("kv_cache", kept, rank.settings, engine, states=False)]
     if any(each.is_state for each in kept):
         terms.append(_cache_term("state_cache", kept, rank.settings, engine, states=True))
     terms.append(engine.activations(rank))
@@ -163,6 +180,15 @@ def _weights_term(rank: Rank, held: list[Held], engine: ModuleType) -> Term:
         ", ".join(filter(None, (form, share))),
         extra=tuple({**by_part(held), **dict(beside)}.items()),
     )
+
+
+def _stored_term(rank: Rank, share: float) -> Term:
+    """A weight file as it is; of several devices, each has the share that it would have of counted weights."""
+    settings = rank.settings
+    parts = tuple((name, round(size * share * settings.pp / settings.devices)) for name, size in settings.stored)
+    whole = settings.devices == 1
+    source = "tensors of the weight file, by its header"
+    return Term("weights", sum(size for _, size in parts), EXACT if whole else MODEL, source, "as stored", extra=parts)
 
 
 def _weight_source(settings: Settings) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paramcalc.costs.inference.plan import InferencePlan
-from paramcalc.costs.overview import Overview, Running, Training
 from paramcalc.costs.terms import Input, Term
 from paramcalc.face.render.cells import short_bytes
 from paramcalc.face.render.counts import about_line
 from paramcalc.face.render.view import Column, Table, View, share
 from paramcalc.words.units import bytes_text
 
-SCALES = ("scales", "scales_of_scales", "zero_points", "tensor_scale", "input_scale", "g_idx", "qzeros", "code", "shape", "minimum")
-"""Parts of quantized weights that are no values."""
+if TYPE_CHECKING:
+    from paramcalc.costs.overview import Overview, Running, Training
 
 
 NONE = "none of these"
@@ -24,7 +23,7 @@ NONE = "none of these"
 def inference_view(plan: InferencePlan) -> View:
     """The answer in the first line, the terms below it, then what they rest on."""
     tables = [terms_table(plan.terms, plan.total)]
-    if inside := _inside(plan.terms):
+    if inside := _inside(plan):
         tables.append(Table([Column("of which"), Column("bytes", "count"), Column("", "bytes")], inside))
     return View(_headline(plan), tables, about_line(plan.architecture), list(_notes(plan)))
 
@@ -44,17 +43,16 @@ def terms_table(terms: Iterable[Term], total: int) -> Table:
     return Table(columns, [*rows, ["total", total, total, 1.0, "", ""]], total=True)
 
 
-def _inside(terms: Iterable[Term]) -> list[list[Any]]:
+def _inside(plan: InferencePlan) -> list[list[Any]]:
     """What the cache needs beside what is reserved, and what scales cost."""
     rows: list[list[Any]] = []
-    for term in terms:
+    for term in plan.terms:
         extra = dict(term.extra)
         if term.bytes and "ideal" in extra:
             rows.append([f"{term.name} as needed", extra["ideal"], extra["ideal"]])
             rows.append([f"{term.name} as reserved", extra["reserved"], extra["reserved"]])
         if term.name == "weights":
-            scales = sum(size for name, size in term.extra if name in SCALES)
-            rows += [["scales and zero points", scales, scales]] if scales else []
+            rows += [["scales and zero points", plan.scales, plan.scales]] if plan.scales else []
             rows += [[name.replace("_", " "), size, size] for name, size in term.extra if name in ("padding", "rotary_tables")]
     return rows
 
@@ -94,7 +92,7 @@ def overview_view(found: Overview) -> View:
 def _running_row(line: Running) -> list[Any]:
     cache = line.size("kv_cache", "state_cache")
     work = line.size("activations", "overhead")
-    return [line.format, line.size("weights"), line.scales or None, cache or None, work, line.plan.total, str(line.gpus or NONE)]
+    return [line.format, line.size("weights"), line.plan.scales or None, cache or None, work, line.plan.total, str(line.gpus or NONE)]
 
 
 def _trained_cell(trained: Training | None) -> str:
