@@ -203,6 +203,12 @@ class Tape(ABC):
         gate = self.activation(activation, self.linear(f"{prefix}gate_proj", x))
         return self.multiply(gate, self.linear(f"{prefix}up_proj", x))
 
+    def clamped_gate(self, gate: Value, up: Value) -> Value:
+        """(up + 1) · gate · σ(α · gate), with both bounded first (gpt-oss)."""
+        bounded, other = self.unary("clamp", gate), self.unary("clamp", up)
+        gated = self.multiply(bounded, self.unary("sigmoid", self.scale(bounded)))
+        return self.multiply(self.scale(other), gated)
+
     def written_layer_norm(self, x: Value) -> Value:
         """A layer norm written out: centred, squared, averaged, in fp32 (Cohere)."""
         wide = self.cast(x, FP32)

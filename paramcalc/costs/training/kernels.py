@@ -113,6 +113,8 @@ class AttentionRecorder(Recorder):
             scores = self.add(scores, self.mask_table(length, scores.dtype))
         if sinks is not None:
             scores = self.join(scores, self.add_columns(sinks, parts.query.tokens, scores.dtype))
+            rows = self.kept(8 * scores.tokens * parts.heads, "places of largest scores")
+            scores = self.add(scores, self.emit("max", (scores,), scores.tokens, parts.heads, scores.dtype, saved=(rows,)))
         weights = self.softmax(scores, FP32 if upcast else None)
         if sinks is not None:
             weights = self.slice(weights, parts.heads * length)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
+from paramcalc.costs.training import checked
 from paramcalc.costs.training.job import Settings, TrainingJob, settle
 from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes, Kept
 from paramcalc.costs.training.overhead import overhead
 from paramcalc.costs.training.ranks import Rank, ranks
-from paramcalc.costs.training.states import States, optimizer_of
+from paramcalc.costs.training.states import optimizer_of
 from paramcalc.holdings.counts import identity
 from paramcalc.model.architecture import Architecture
 
@@ -102,6 +103,7 @@ class TrainingPlan(NamedTuple):
 def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) -> TrainingPlan:
     """Plan a training run. Raises UsageError where it cannot be run, or is not understood."""
     settings = settle(job, architecture)
+    checked.refuse_unknown(architecture.model_type)
     everyone = list(ranks(architecture, settings))
     worst = max(everyone, key=lambda rank: max(sum(moment.values()) for moment in moments(rank).values()))
     found = moments(worst)
@@ -121,7 +123,9 @@ def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) 
         host=worst.host,
         rank=worst.name,
         not_modelled=not_modelled(settings, worst),
-        warnings=(*architecture.origin.warnings, *settings.warnings, *worst.warnings),
+        warnings=tuple(
+            filter(None, (*architecture.origin.warnings, *settings.warnings, *worst.warnings, checked.about(architecture.model_type)))
+        ),
     )
 
 
@@ -147,10 +151,16 @@ def _plus(*parts: Bytes) -> Bytes:
 
 def _term(name: str, size: int, rank: Rank, settings: Settings) -> Term:
     """A term with what it is made of."""
-    return Term(name, size, *_about(name, rank.states, settings))
+    return Term(name, size, *_about(name, rank, settings))
 
 
-def _about(name: str, states: States, settings: Settings) -> tuple[str, str, str]:
+def _basis(rank: Rank, settings: Settings) -> str:
+    """Activations are exact on one device for families that were compared with the reference to the byte."""
+    return EXACT if settings.devices == 1 and rank.model_type in checked.EXACT else MODEL
+
+
+def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:
+    states = rank.states
     recipe, row = settings.recipe, optimizer_of(settings)
     shared = _shares(name, settings)
     if name == "weights":
@@ -166,9 +176,9 @@ def _about(name: str, states: States, settings: Settings) -> tuple[str, str, str
         return row.basis, row.source, ", ".join(filter(None, (row.name, row.note))) + shared
     if name == ACTIVATIONS:
         how = {"none": "every kept tensor", "selective": "attention's core recomputed", "full": "layer inputs, and a layer recomputed"}
-        return EXACT if settings.devices == 1 else MODEL, AUTOGRAD, how[settings.job.checkpointing]
+        return _basis(rank, settings), AUTOGRAD, how[settings.job.checkpointing]
     if name == LOGITS:
-        return EXACT if settings.devices == 1 else MODEL, AUTOGRAD, f"logits, the loss and their gradients; {settings.job.loss} loss"
+        return _basis(rank, settings), AUTOGRAD, f"logits, the loss and their gradients; {settings.job.loss} loss"
     return MODEL, AUTOGRAD, "temporaries of the moment: gradients of activations, copies, the optimizer's step"
 
 

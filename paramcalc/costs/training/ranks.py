@@ -31,6 +31,7 @@ class Rank(NamedTuple):
     trained: int
     """Parameters that train, over all ranks."""
     host: int = 0
+    model_type: str | None = None
     skipped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -48,10 +49,19 @@ def ranks(architecture: Architecture, settings: Settings) -> Iterator[Rank]:
     if job.pp == 1:
         yield _rank("every device", walk.segments, rows, None, _Made(own, settings, adapted, walk, tape, trained))
         return
-    for stage in stages(own, job.pp):
+    for stage in fullest(stages(own, job.pp)):
         held = [row for row in map(stage.holds, rows) if row]
         made = _Made(own, settings, adapted, walk, tape, trained)
         yield _rank(f"pipeline stage {stage.number + 1} of {stage.stages}", clipped(walk.segments, stage), held, stage, made)
+
+
+def fullest(found: list[Stage]) -> list[Stage]:
+    """The stages of which one is the worst: of those between the first and the last that hold the same layers, the foremost
+    has the most micro-batches in flight."""
+    between: dict[tuple[tuple[str, tuple[int, int]], ...], Stage] = {}
+    for stage in found[1:-1]:
+        between.setdefault(tuple(stage.kinds.items()), stage)
+    return [found[0], *between.values(), found[-1]]
 
 
 class _Made(NamedTuple):
@@ -76,7 +86,7 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     there = frozenset().union(*(output_storages(segment) for segment in segments))
     passes = run_passes(segments, policy._replace(held=policy.held & there))
     warnings = () if not gathered.offloaded else ("parameters come from the host for each layer",)
-    return Rank(name, kept, passes, inputs, made.trained, host, tuple(made.walk.skipped), warnings)
+    return Rank(name, kept, passes, inputs, made.trained, host, made.architecture.model_type, tuple(made.walk.skipped), warnings)
 
 
 def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -> tuple[Walk, ModelTape]:

@@ -130,9 +130,25 @@ class Walk:
             self._parts_of_stack(group, place)
 
     def _parts_of_stack(self, group: Group, place: Place) -> None:
+        """A group's own parts, then its layers; all of it again where the group is repeated."""
+        if group.repeat > 1:
+            self._close()
+        start = len(self.segments)
         self._parts(group, place)
         if group.kinds:
             self._stack(group, place)
+        if group.repeat > 1:
+            self._close()
+            self._again(start, group)
+
+    def _again(self, start: int, group: Group) -> None:
+        """The segments since `start` as often as the group is repeated; with weights of their own unless it is stored once."""
+        once, self.segments = self.segments[start:], self.segments[:start]
+        once = [segment._replace(layer=True, stored_once=segment.stored_once or group.stored == 1) for segment in once]
+        if len(once) == 1:
+            self.segments.append(once[0]._replace(times=once[0].times * group.repeat))
+        else:
+            self.segments += once * group.repeat
 
     def _stack(self, group: Group, place: Place) -> None:
         self._close()

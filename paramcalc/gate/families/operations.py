@@ -73,6 +73,8 @@ def written(c: Config, document: Tree) -> Tree:
             _head(c, part)
         if kind == "experts":
             _router(c, part)
+            if model_type == "gpt_oss":
+                part["expert"] = {"clamped": True} | part["expert"]
     return document
 
 

@@ -25,6 +25,8 @@ class Expert(BaseModel):
     gated: bool = True
     bias: bool = False
     activation: Activation = "silu"
+    clamped: bool = False
+    """Whether gate and up are bounded, and gate · σ(α · gate) · (up + 1) is what enters the last projection (gpt-oss)."""
     fused: bool = False
     """For shared experts: whether gate and up are one matrix."""
     gate: bool = False
@@ -133,7 +135,7 @@ class Experts(Block):
         if self.expert.gated:
             both = tape.grouped("experts.gate_up_proj", rows, 2 * size)
             gate, up = tape.slice(both, size), tape.slice(both, size)
-            inner = tape.multiply(tape.activation(self.expert.activation, gate), up)
+            inner = tape.clamped_gate(gate, up) if self.expert.clamped else tape.multiply(tape.activation(self.expert.activation, gate), up)
         else:
             inner = tape.activation(self.expert.activation, tape.grouped("experts.up_proj", rows, size))
         routed = tape.gather(tape.grouped("experts.down_proj", inner, x.width), weights, self.visited)

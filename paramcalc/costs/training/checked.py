@@ -1,0 +1,55 @@
+"""Which families' activations were compared with the reference, and how near they came.
+
+Small models of each type (transformers 5.23, torch 2.13, CPU, fp32, plain attention, no dropout) with every tensor that
+autograd keeps added up; `tests/golden/training/families.jsonl` holds the results.
+"""
+
+from __future__ import annotations
+
+from paramcalc.words.errors import UsageError
+
+
+def _types(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+EXACT = _types(
+    """afmoe albert arcee bert bert-generation bloom camembert cohere cohere2 ctrl cwm data2vec-text electra ernie eurobert exaone4
+    flex_olmo gemma gemma2 got_ocr2 gpt-sw3 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese granite granitemoe granitemoeshared
+    hunyuan_v1_dense hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 lfm2 llama megatron-bert mellum minimax_m2
+    ministral mistral mixtral moss_transcribe_diarize mt5 olmo2 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe rembert
+    roberta roberta-prelayernorm seed_oss smollm3 stablelm starcoder2 t5 umt5 vaultgemma xlm-roberta xlm-roberta-xl"""
+)
+"""Equal to the byte."""
+
+NEAR = _types(
+    """bart bigbird_pegasus biogpt bitnet blenderbot blenderbot-small cohere2_moe cohere_compass_text deberta-v2 distilbert dots1
+    ernie4_5 ernie4_5_moe exaone_moe falcon flaubert flint gemma3 gemma3_text glm glm4 glm4_moe gpt_oss gptj gte jina_embeddings_v3
+    kolibri1 laguna m2m_100 marian mbart mimo_v2_flash ministral3 modernbert moshi mvp nemotron nomic_bert olmo olmo3 openai-gpt
+    pegasus phimoe plbart roformer solar_open trocr whisper xlm"""
+)
+"""Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""
+
+OTHER = _types(
+    """apertus aria_text big_bird convbert deberta diffllama doge esm fsmt funnel gemma4_text gemma4_unified_text granite_swa
+    granitemoe_swa ibert layoutlm llama4_text longformer luke minimax_m3_vl_text mobilebert modernbert-decoder mra nanochat neomme
+    nystromformer pegasus_x prophetnet roc_bert tapas ultrabert xglm yoso"""
+)
+"""More than 1 % off: their layers compute more than their parameters show."""
+
+
+def refuse_unknown(model_type: str | None) -> None:
+    """Raise UsageError for a type whose layers do what this accounting does not see."""
+    if model_type in OTHER:
+        raise UsageError(
+            f"the activations of {model_type} are not known: its layers compute more than their parameters show",
+            place="model",
+            hint="count and infer know this architecture; train does not yet",
+        )
+
+
+def about(model_type: str | None) -> str:
+    """A warning for a type that was never compared; nothing for one that was."""
+    if model_type in EXACT or model_type in NEAR:
+        return ""
+    return f"the activations of {model_type or 'this architecture'} follow from its parts and were not compared with the reference"
