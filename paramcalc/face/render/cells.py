@@ -28,7 +28,7 @@ def cell(value: Any, holds: str) -> str:
     if holds == "share":
         return f"{value:.1%}"
     if holds == "bar":
-        return bar(value)
+        return span(*value) if isinstance(value, tuple) else bar(value)
     return str(value)
 
 
@@ -49,3 +49,9 @@ def bar(fraction: float, width: int = BAR_WIDTH) -> str:
     """A horizontal bar in eighths of a character; anything above nothing shows."""
     eighths = max(1, round(fraction * width * 8)) if fraction > 0 else 0
     return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def span(start: float, fraction: float, width: int = BAR_WIDTH + 4) -> str:
+    """A bar that begins where another one ended."""
+    before = round(start * width * 8) // 8
+    return " " * before + bar(start + fraction - before / width, width) if fraction > 0 else ""

@@ -1,0 +1,216 @@
+"""Which layouts of so many cards fit, ranked by least communication for the same memory; and the smallest number of cards.
+
+A layout is worth showing where no other one that fits is as good in memory, in communication and in idle stages at once.
+Only such layouts are run on the real plan: a bound that no layout can go below (each rank holds at least its even share
+of what is there) rules out most others without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from paramcalc.costs.inference.job import InferenceJob
+from paramcalc.costs.layouts import NODE, Divisible, Layout, laid_out, layouts
+from paramcalc.costs.traffic import Rows, Traffic, Whole, idle_share, rows_of, traffic_of
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.weighing import Job, Plan, budget, weigh
+from paramcalc.holdings.counts import count_architecture
+from paramcalc.model.architecture import Architecture
+from paramcalc.words.errors import UsageError
+
+MAX_CARDS = 65_536
+"""No search for the smallest number goes beyond this."""
+
+
+class Candidate(NamedTuple):
+    """A layout with what it costs."""
+
+    layout: Layout
+    job: Job
+    plan: Plan
+    traffic: Traffic
+    idle: float
+    """Share of the time that pipeline stages wait."""
+
+    @property
+    def cards(self) -> int:
+        layout = self.layout
+        return layout.dp * layout.pp * layout.cp * max(layout.tp, layout.ep if isinstance(self.job, InferenceJob) else 1)
+
+
+class Found(NamedTuple):
+    """What a search came to."""
+
+    cards: int
+    fitting: tuple[Candidate, ...]
+    """Least communication first."""
+    least: Candidate | None
+    """The least memory that any layout was seen to need, where none fits."""
+    possible: int
+    """Layouts that can exist."""
+    planned: int
+    """Layouts of which the plan was made."""
+
+
+class _Option(NamedTuple):
+    layout: Layout
+    job: Job
+    traffic: Traffic
+    idle: float
+    bound: int
+
+
+class Search:
+    """Layouts of one job on cards of one capacity. What is in `fixed` stays as given."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        job: Job,
+        capacity: int,
+        fixed: Mapping[str, int] | None = None,
+        *,
+        global_batch: int | None = None,
+        node: int = NODE,
+    ) -> None:
+        self.architecture, self.job, self.capacity = architecture, job, capacity
+        self.fixed, self.global_batch, self.node = dict(fixed or {}), global_batch, node
+        self.able = Divisible(architecture, job)
+        self.rows: Rows = rows_of(architecture)
+        self.alone = weigh(architecture, alone(job))
+        self.whole = _whole(architecture, self.alone) if isinstance(job, TrainingJob) else None
+        self.planned = 0
+
+    def front(self, cards: int) -> Found:
+        """Every layout of so many cards that fits and that no other one beats in all three respects."""
+        before, kept, least = self.planned, list[Candidate](), None
+        options = sorted(self.options(cards), key=lambda option: (option.traffic.total, option.idle, option.bound))
+        for option in options:
+            if option.bound > self.capacity or any(_beats(one, option.bound, option) for one in kept):
+                continue
+            made = self.weighed(option)
+            if made is None:
+                continue
+            least = made if least is None or made.plan.total < least.plan.total else least
+            if made.plan.total <= budget(self.capacity, made.plan) and not any(_beats(one, made.plan.total, option) for one in kept):
+                kept.append(made)
+        if not kept and least is None:
+            least = self._smallest(options)
+        return Found(cards, tuple(kept), None if kept else least, len(options), self.planned - before)
+
+    def fits(self, cards: int) -> bool:
+        """Whether any layout of so many cards fits; those that hold the least are tried first."""
+        options = [option for option in self.options(cards) if option.bound <= self.capacity]
+        for option in sorted(options, key=lambda option: option.bound):
+            made = self.weighed(option)
+            if made is not None and made.plan.total <= budget(self.capacity, made.plan):
+                return True
+        return False
+
+    def smallest(self, start: int = 1, limit: int = MAX_CARDS) -> int | None:
+        """The smallest number of cards that some layout fits: any number within a node, whole nodes beyond."""
+        if not self._ever(limit):
+            return None
+        for cards in self._numbers(start, limit):
+            if self.fits(cards):
+                return cards
+        return None
+
+    def options(self, cards: int) -> Iterator[_Option]:
+        """Every layout with what is known of it before it is planned."""
+        for layout in layouts(self.able, cards, self.fixed, self.node):
+            batch = self._batch(cards, layout)
+            if batch == 0:
+                continue
+            job = laid_out(self.job, layout, batch)
+            idle = idle_share(layout, job)
+            yield _Option(layout, job, self._traffic(layout, job), idle, self._bound(layout))
+
+    def weighed(self, option: _Option) -> Candidate | None:
+        """A layout on the real plan; None where that says it cannot exist."""
+        try:
+            plan = weigh(self.architecture, option.job)
+        except UsageError:
+            return None
+        self.planned += 1
+        return Candidate(option.layout, option.job, plan, option.traffic, option.idle)
+
+    def _batch(self, cards: int, layout: Layout) -> int | None:
+        """Sequences of one step: as asked, else as many as all cards would train alone, so that layouts compare. None where the
+        number of micro-batches is given; 0 where replicas do not divide what was asked."""
+        if not isinstance(self.job, TrainingJob) or "grad_accum" in self.fixed:
+            return None
+        at_once = layout.dp * self.job.batch_size
+        if self.global_batch is None:
+            return cards * self.job.batch_size
+        return self.global_batch if self.global_batch % at_once == 0 else 0
+
+    def _traffic(self, layout: Layout, job: Job) -> Traffic:
+        tokens = 1
+        if isinstance(job, TrainingJob):
+            tokens = layout.dp * job.batch_size * job.grad_accum * self.able.tokens
+        return traffic_of(layout, job, self.rows, self.whole, tokens)
+
+    def _bound(self, layout: Layout) -> int:
+        """Bytes that the worst rank holds at least: its even share of what one card would hold of states."""
+        split = max(layout.tp, layout.ep) * layout.pp
+        if isinstance(self.job, InferenceJob):
+            return sum(term.bytes for term in self.alone.terms if term.name == "weights") // split
+        sizes = _states_at_step(self.alone)
+        stages = {"weights": 3, "adapters": 3, "gradients": 2, "master_weights": 1, "optimizer": 1}
+        shares = {name: layout.dp if layout.zero >= stage else 1 for name, stage in stages.items()}
+        return sum(sizes.get(name, 0) // (split * shares[name]) for name in stages)
+
+    def _ever(self, limit: int) -> bool:
+        """Whether any number of cards can do: whether what no sharing makes smaller leaves room."""
+        many = (limit, limit * 3 // 4)  # powers of two, and three times as many: what most models divide by
+        return any(self.fits(cards) for cards in many) or any(self.fits(cards) for cards in self._numbers(1, 4 * self.node))
+
+    def _numbers(self, start: int, limit: int) -> Iterator[int]:
+        least = max(start, self._least_number())
+        yield from range(least, min(self.node, limit) + 1)
+        first = max(2 * self.node, -(-least // self.node) * self.node)
+        yield from range(first, limit + 1, self.node)
+
+    def _least_number(self) -> int:
+        """Cards that the states alone fill."""
+        if isinstance(self.job, InferenceJob):
+            whole = sum(term.bytes for term in self.alone.terms if term.name == "weights")
+        else:
+            whole = sum(_states_at_step(self.alone).values())
+        return max(1, -(-whole // self.capacity))
+
+    def _smallest(self, options: list[_Option]) -> Candidate | None:
+        """The layout with the least bound, planned: what comes nearest where nothing can fit."""
+        for option in sorted(options, key=lambda option: option.bound)[:8]:
+            made = self.weighed(option)
+            if made is not None:
+                return made
+        return None
+
+
+def _beats(one: Candidate, size: int, other: _Option) -> bool:
+    """Whether a layout is as good as another in every respect; `one` moves no more, being found before."""
+    return one.plan.total <= size and one.idle <= other.idle
+
+
+def alone(job: Job) -> Job:
+    """The job on one card."""
+    if isinstance(job, InferenceJob):
+        return job._replace(tp=1, pp=1, ep=1)
+    return job._replace(dp=1, tp=1, pp=1, ep=1, cp=1, zero=0, sequence_parallel=False, virtual_stages=1)
+
+
+def _states_at_step(plan: Plan) -> dict[str, int]:
+    """What one card alone holds while the optimizer steps, without temporaries."""
+    phases = {phase.name: phase.terms for phase in getattr(plan, "phases", ())}
+    step: Mapping[str, int] = phases.get("optimizer", {})
+    return {name: step.get(name, 0) for name in ("weights", "adapters", "gradients", "master_weights", "optimizer")}
+
+
+def _whole(architecture: Architecture, alone: Plan) -> Whole:
+    sizes = _states_at_step(alone)
+    counts = count_architecture(architecture)
+    routed = sum(row.total for row in counts.rows if row.experts is not None)
+    return Whole(sizes["weights"] + sizes["adapters"], sizes["gradients"], routed / counts.total if counts.total else 0.0)
