@@ -93,6 +93,12 @@ def test_vllm_pads_vocabularies_to_64_and_keeps_one_table_of_positions() -> None
     assert weights["values"] - bare["values"] == 2 * (128 - 101) * 48 * 2
 
 
+def test_vllm_keeps_the_latent_s_expansion_in_16_bits_where_weights_are_quantized() -> None:
+    plain, quantized = plan("deepseek-v2-lite", engine="vllm"), plan("deepseek-v2-lite", engine="vllm", quant="fp8")
+    assert "latent_expansion" not in dict(plain.term("weights").extra)  # type: ignore[union-attr]
+    assert dict(quantized.term("weights").extra)["latent_expansion"] == 16 * (128 + 128) * 512 * 27 * 2  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(("tokens", "measured"), [(20_000, 17.06 - 14.9888), (29_000, 17.98 - 14.9888)], ids=lambda value: str(value))
 def test_a_chunk_of_a_prefill_peaks_where_vllm_s_log_says(tokens: int, measured: float) -> None:
     """Peak of the profiling run less the weights, Llama-3.1-8B in bf16 on an RTX 3090 (vllm-project/vllm#10517), in GiB."""

@@ -217,10 +217,13 @@ def _cache_term(name: str, kept: list[Kept], settings: Settings, engine: ModuleT
 
 
 def _phases(terms: list[Term], held: list[Held], settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Loading, at rest, at work. While it loads, one tensor that is quantized on the way lives beside its result."""
+    """Loading, at rest, at work. While transformers loads, one tensor lives beside what it becomes: a matrix in 16 bits beside its
+    quantized form (bitsandbytes), experts one by one beside their stack (core_model_loading.py of transformers 5.23)."""
     sizes = {term.name: term.bytes for term in terms}
     beside = sizes.get("overhead", 0)
-    largest = max((each.row.elements * settings.element for each in held if settings.scheme.method == "bitsandbytes"), default=0)
+    quantized = settings.scheme.method == "bitsandbytes"
+    made = [each.row for each in held if quantized or each.row.op == "stack"] if settings.engine == TRANSFORMERS else []
+    largest = max((row.elements * settings.element for row in made), default=0)
     rest = sum(sizes.get(name, 0) for name in BASICS)
     return (
         ("load", sizes["weights"] + largest + beside),

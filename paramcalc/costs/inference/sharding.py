@@ -121,14 +121,13 @@ def _by_stage(architecture: Architecture, whole: list[Piece], pp: int, divide: D
     sizes = divide(depth, pp)
     bounds = [(sum(sizes[:stage]), sum(sizes[: stage + 1])) for stage in range(pp)]
     made: list[list[Piece]] = [[] for _ in range(pp)]
-    passed = 0
+    passed = 0  # layers that come before, in the order of the tree
     for piece in whole:
         stack, kind = _home(piece.place.part, found)
         if stack is None:
-            passed = max([passed] + [one.first + one.depth for one in found if _stands_after(architecture, piece, one)])
-            stage = next((number for number, (_, end) in enumerate(bounds) if passed < end), pp - 1)
-            made[stage].append(piece)
+            made[next((number for number, (_, end) in enumerate(bounds) if passed < end), pp - 1)].append(piece)
             continue
+        passed = stack.first + stack.depth
         counts = [_overlap(stack, kind, start, end) for start, end in bounds]
         for number, part in enumerate(_portions(piece, counts)):
             if part is not None:
@@ -144,18 +143,6 @@ def _home(part: str, found: list[Stack]) -> tuple[Stack | None, str]:
             if part == path or part.startswith(path + "."):
                 return stack, kind
     return None, ""
-
-
-def _stands_after(architecture: Architecture, piece: Piece, stack: Stack) -> bool:
-    """Whether a part outside of the layers comes after a stack, in the order of the tree."""
-    names = list(architecture.root.parts)
-    own, other = piece.place.part.split(".")[0], stack.path.split(".")[0]
-    if own == other:
-        inside = architecture.root.parts[own]
-        inner = list(inside.parts) if isinstance(inside, Group) else []
-        steps, others = piece.place.part.split(".")[1:2], stack.path.split(".")[1:2]
-        return bool(others) and bool(steps) and steps[0] in inner and others[0] in inner and inner.index(steps[0]) > inner.index(others[0])
-    return own in names and other in names and names.index(own) > names.index(other)
 
 
 def _overlap(stack: Stack, kind: str, start: int, end: int) -> int:

@@ -53,7 +53,7 @@ def _inside(plan: InferencePlan) -> list[list[Any]]:
             rows.append([f"{term.name} as reserved", extra["reserved"], extra["reserved"]])
         if term.name == "weights":
             rows += [["scales and zero points", plan.scales, plan.scales]] if plan.scales else []
-            rows += [[name.replace("_", " "), size, size] for name, size in term.extra if name in ("padding", "rotary_tables")]
+            rows += [[name.replace("_", " "), size, size] for name, size in term.extra if name in ("padding", "rotary_tables", "latent_expansion")]
     return rows
 
 

@@ -203,11 +203,18 @@ def _equal_pages(specs: Iterable[Spec]) -> list[Spec]:
 
 
 def beside_weights(rank: Rank) -> list[tuple[str, int]]:
-    """Cosines and sines of every position, one table for all layers whose heads are of one size."""
-    dims = {_rotated(piece) for piece in rank.stage.pieces if getattr(piece.block, "rotary", False) or hasattr(piece.block, "rope_dim")}
+    """Cosines and sines of every position, one table for all layers whose heads are of one size; and where weights are quantized,
+    latent attention's expansion once more in 16 bits, which its decoding multiplies by (`process_weights_after_loading` in
+    vllm/v1/attention/backends/mla/common.py)."""
+    pieces, element = rank.stage.pieces, rank.settings.element
+    dims = {_rotated(piece) for piece in pieces if getattr(piece.block, "rotary", False) or hasattr(piece.block, "rope_dim")}
     positions = int(rank.architecture.context or rank.settings.context)
-    size = sum(positions * wide * rank.settings.element for wide in dims)
-    return [("rotary_tables", size)] if size else []
+    tables = sum(positions * wide * element for wide in dims)
+    again = 0
+    if rank.settings.scheme.method != "none" and rank.model_type not in WHOLE_LATENT:
+        rows = [tensor.row for piece in pieces for tensor in piece.tensors if tensor.row.role == "kv_b_proj" and len(tensor.row.shape) == 2]
+        again = sum(row.elements * row.repeat * element for row in rows)
+    return [(name, size) for name, size in (("rotary_tables", tables), ("latent_expansion", again)) if size]
 
 
 def _rotated(piece: Piece) -> int:
