@@ -184,13 +184,16 @@ class Tape(ABC):
     def spread(self, x: Value, times: int) -> Value:
         """A view of each row that shows it so many times."""
 
-    def chosen(self, logits: Value, visited: int, scores: str, *, normalized: bool) -> Value:
+    def chosen(self, logits: Value, visited: int, scores: str, *, normalized: bool, floor: bool = False) -> Value:
         """How much each token gives to the experts that it visits, in fp32."""
         wide = self.cast(logits, FP32)
         if scores == "chosen":
             return self.softmax(self.top(wide, visited))
         best = self.top(self.unary("sigmoid", wide) if scores == "sigmoid" else self.softmax(wide), visited)
-        return self.divide(best, self.mean(best)) if normalized else best
+        if not normalized:
+            return best
+        total = self.mean(best)
+        return self.divide(best, self.unary("clamp", total) if floor else total)
 
     def feed_forward(self, x: Value, activation: str, *, gated: bool, fused: bool = False, prefix: str = "") -> Value:
         """What enters a feed-forward network's last projection."""

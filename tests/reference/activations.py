@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import warnings
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -69,6 +70,13 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "labels": torch.zeros(b, s, dtype=torch.long, device="cuda")}
 
 
+class Kept:
+    """A tensor in the hands of autograd."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
 def key(x: torch.Tensor) -> int:
     return x.untyped_storage()._cdata
 
@@ -82,22 +90,28 @@ def record(case: Case, setting: Setting, detail: bool = False) -> dict[str, Any]
         held = [*model.parameters(), *model.buffers(), *(x for x in given.values() if isinstance(x, torch.Tensor))]
         known = {key(x) for x in held}
         seen: dict[int, tuple[int, str, tuple[int, ...], str]] = {}
-        alive: list[Any] = []
+        kept: list[torch.Tensor] = []
+        packed: list[weakref.ref[Kept]] = []
         stack: list[str] = []
         for name, module in model.named_modules():
             module.register_forward_pre_hook(lambda m, a, n=name: stack.append(n))
             module.register_forward_hook(lambda m, a, o: stack.__delitem__(-1), always_call=True)
 
-        def pack(x: torch.Tensor) -> torch.Tensor:
+        def pack(x: torch.Tensor) -> Kept:
             if key(x) not in known and key(x) not in seen and not isinstance(x, torch.nn.Parameter):
                 seen[key(x)] = (x.untyped_storage().nbytes(), stack[-1] if stack else "", tuple(x.shape), str(x.dtype)[6:])
-                alive.append(x)
-            return x
+                kept.append(x)
+            held = Kept(x)
+            packed.append(weakref.ref(held))
+            return held
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), autocasting(low):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor), autocasting(low):
             out = model(**given)
         loss = out.loss if hasattr(out, "loss") else out[0]
         assert loss is not None and loss.requires_grad
+        # what no gradient will pass is let go before the forward pass ends
+        alive = {key(held.tensor) for reference in packed if (held := reference()) is not None}
+        seen = {at: value for at, value in seen.items() if at in alive}
     where = Counter[str]()
     for size, module, _, _ in seen.values():
         where[module] += size

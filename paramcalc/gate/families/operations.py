@@ -49,6 +49,17 @@ CHOSEN_SCORES = _types("aria_text gpt_oss granitemoe granitemoe_swa granitemoehy
 """Model types that take a softmax over the chosen experts' logits alone."""
 SIGMOID_SCORES = _types("deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa minimax_m2 solar_open")
 """Model types that score each expert by a sigmoid."""
+WIDE_ROUTERS = _types(
+    """axk1 axk2 bailing_hybrid beam deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe ernie4_5_vl_moe exaone_moe flint
+    glm4_moe glm4_moe_lite glm4v_moe glm_moe_dsa hy_v3 hy_v4 kimi_linear kolibri1 mimo_v2_flash nemotron_h solar_open"""
+)
+"""Model types whose router multiplies in fp32."""
+NARROW_SHARES = _types(
+    """cohere2_moe ernie4_5_moe ernie4_5_vl_moe flex_olmo granitemoe granitemoe_swa granitemoehybrid granitemoeshared hunyuan_v1_moe
+    jamba jetmoe laguna mellum olmoe qwen2_moe qwen3_5_moe qwen3_5_moe_text qwen3_moe qwen3_next qwen3_omni_moe_text qwen3_vl_moe
+    qwen3_vl_moe_text"""
+)
+"""Model types that cast a token's shares to the stream's format."""
 MAYBE_NORMALIZED = _types(
     "deepseek_v2 deepseek_v3 deepseek_v32 dots1 exaone_moe flex_olmo glm4_moe olmoe qwen2_moe qwen3_moe qwen3_next solar_open"
 )
@@ -153,6 +164,14 @@ def _router(c: Config, part: Tree) -> None:
         facts["scores"] = "sigmoid"
     if c.model_type in MAYBE_NORMALIZED and not c.flag("norm_topk_prob"):
         facts["normalized"] = False
+    if c.model_type == "deepseek_v2":
+        facts["normalized"] = False
+    if c.model_type in WIDE_ROUTERS:
+        facts["wide"] = True
+    if c.model_type in NARROW_SHARES:
+        facts["narrow"] = True
+    if c.model_type in ("ernie4_5_moe", "ernie4_5_vl_moe"):
+        facts["floor"] = True
     if facts and part.get("router", {}) is not None:
         part["router"] = facts | (part.get("router") or {})
 

@@ -15,6 +15,8 @@ from paramcalc.words.sizes import Size
 if TYPE_CHECKING:
     from paramcalc.model.tape import Tape, Value
 
+FP32 = "fp32"
+
 
 class Expert(BaseModel):
     """The feed-forward network that an expert is."""
@@ -43,6 +45,12 @@ class Router(BaseModel):
     """What makes scores of logits: a softmax over all experts, a sigmoid of each, or a softmax over the chosen ones."""
     normalized: bool = True
     """Whether the chosen scores are divided by their sum."""
+    floor: bool = False
+    """Whether that sum has a lower bound (ERNIE 4.5)."""
+    wide: bool = False
+    """Whether logits are computed in fp32, from copies of the input and of the weight (DeepSeek-V3)."""
+    narrow: bool = False
+    """Whether the shares are cast to the stream's format before experts' outputs are multiplied by them (Qwen3)."""
     correction: bool = False
     """Whether a correction added to the scores (Wang et al. 2024) is a parameter, which no gradient moves; the references
     that keep it as a buffer have none."""
@@ -127,10 +135,7 @@ class Experts(Block):
         """The router's scores, the chosen experts on their tokens (one grouped product a matrix), shared ones on all."""
         if not self.visited or not self.stacked or self.inputs or self.flat or not self.router:
             raise NotImplementedError("experts of this form")
-        logits = tape.linear("router", x)
-        rows, weights = tape.route(
-            x, tape.chosen(logits, self.visited, self.router.scores, normalized=self.router.normalized), self.visited
-        )
+        rows, weights = tape.route(x, self._shares(tape, x, self.router), self.visited)
         size = self.expert.size
         if self.expert.gated:
             both = tape.grouped("experts.gate_up_proj", rows, 2 * size)
@@ -140,6 +145,16 @@ class Experts(Block):
             inner = tape.activation(self.expert.activation, tape.grouped("experts.up_proj", rows, size))
         routed = tape.gather(tape.grouped("experts.down_proj", inner, x.width), weights, self.visited)
         return tape.add(routed, self._shared(tape, x)) if self.shared else routed
+
+    def _shares(self, tape: Tape, x: Value, router: Router) -> Value:
+        """How much each token gives to the experts that it visits."""
+        assert self.visited
+        if router.wide:
+            logits = tape.product(tape.cast(x, FP32), tape.cast(tape.weight("router.weight"), FP32), int(self._scored))
+        else:
+            logits = tape.linear("router", x)
+        shares = tape.chosen(logits, self.visited, router.scores, normalized=router.normalized, floor=router.floor)
+        return tape.cast(shares, x.dtype) if router.narrow else shares
 
     def _shared(self, tape: Tape, x: Value) -> Value:
         assert self.shared is not None
