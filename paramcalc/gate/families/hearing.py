@@ -84,6 +84,8 @@ def audio_text(
     """An encoder of sound, a bridge, and a language model. `sound` is the encoder's key and reference name; `ties` says
     whether the class heeds the flag that ties the head."""
     task, words, sounds = c.task("generation"), c.part("text_config"), c.part(sound[0])
+    if c.architecture().endswith("Encoder"):  # its config is a part of this one
+        refuse(c)
     width = words.size("hidden_size")
     parts = tower(sounds, "audio", sound[1])
     parts["projector"] = projector(bridge_path, bridge(c, sounds, width))

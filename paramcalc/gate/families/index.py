@@ -28,6 +28,7 @@ MODULES: dict[str, str] = {
     "t5": "longt5 mt5 pop2piano t5 umt5",
     "speech": "speech_to_text whisper",
     "granite_speech": "granite_speech granite_speech_encoder granite_speech_plus granite_speech_plus_encoder",
+    "perceiver": "perceiver",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
     " wav2vec2-bert wav2vec2-conformer",
@@ -108,6 +109,10 @@ MODULES: dict[str, str] = {
     " unlimited_ocr_text unlimited_ocr_vision unlimited_ocr_vision_encoder",
     "udop": "udop",
     "sew": "sew sew-d",
+    "video": "timesformer videomae videoprism_text_model videoprism_vision_model vivit vjepa2",
+    "dual": "align align_text_model align_vision_model altclip altclip_text_model altclip_vision_model chinese_clip"
+    " chinese_clip_text_model chinese_clip_vision_model clipseg clipseg_text_model clipseg_vision_model tipsv2"
+    " tipsv2_text_model tipsv2_vision_model videoprism",
 }  # fmt: skip
 """Module to the model types it holds."""
 
