@@ -205,7 +205,9 @@ def _cache_term(name: str, kept: list[Kept], settings: Settings, engine: ModuleT
     source = engine.CACHE_SOURCE
     if settings.cache == "static":
         source = engine.STATIC_SOURCE
-    per = f"{settings.sequences:,} × {settings.context:,} tokens" if not states else f"{settings.sequences:,} sequences"
+    per = f"{settings.sequences:,} × {settings.context:,} tokens"
+    if states:
+        per = f"{settings.sequences:,} sequence{'s' if settings.sequences > 1 else ''}, whatever their length"
     return Term(
         name,
         reserved,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from paramcalc.costs.overview import Overview, Running, Training
 
 
+BESIDE = ("padding", "rotary_tables", "latent_expansion")
+"""Parts of weights that are no parameters."""
 NONE = "none of these"
 """No number of GPUs that the overview tries: what each of them takes does not divide far enough."""
 
@@ -38,7 +40,7 @@ def _headline(plan: InferencePlan) -> str:
 
 def terms_table(terms: Iterable[Term], total: int) -> Table:
     """Each term with its share and what it rests on."""
-    columns = [Column("term"), Column("bytes", "count"), Column("", "bytes"), Column("share", "share"), Column("basis"), Column("")]
+    columns = [Column("term"), Column("bytes", "count"), Column("", "bytes"), Column("share", "share"), Column("basis"), Column("note")]
     rows: list[list[Any]] = [[t.name, t.bytes, t.bytes, share(t.bytes, total), t.basis, t.note] for t in terms if t.bytes]
     return Table(columns, [*rows, ["total", total, total, 1.0, "", ""]], total=True)
 
@@ -53,7 +55,7 @@ def _inside(plan: InferencePlan) -> list[list[Any]]:
             rows.append([f"{term.name} as reserved", extra["reserved"], extra["reserved"]])
         if term.name == "weights":
             rows += [["scales and zero points", plan.scales, plan.scales]] if plan.scales else []
-            rows += [[name.replace("_", " "), size, size] for name, size in term.extra if name in ("padding", "rotary_tables", "latent_expansion")]
+            rows += [[name.replace("_", " "), size, size] for name, size in term.extra if name in BESIDE]
     return rows
 
 

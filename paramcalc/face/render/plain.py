@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from paramcalc.face.render.cells import RIGHT, cell
-from paramcalc.face.render.view import Table, View
+from paramcalc.face.render.view import Column, Table, View
 
 
 def json_text(answers: list[dict[str, Any]], *, several: bool) -> str:
@@ -17,7 +17,10 @@ def json_text(answers: list[dict[str, Any]], *, several: bool) -> str:
 
 
 def csv_text(views: list[View]) -> str:
-    """The first table of each view with plain values; with several inputs the model stands in the first column."""
+    """The first table of each view with plain values; with several inputs the model stands in the first column.
+
+    Left out is what only repeats a value for the eye: bars, rounded counts, and bytes in a column without a title.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     several = len(views) > 1
@@ -26,7 +29,7 @@ def csv_text(views: list[View]) -> str:
         if not view.tables:
             continue
         table = view.tables[0]
-        kept = [number for number, column in enumerate(table.columns) if column.holds not in ("bar", "rounded")]
+        kept = [number for number, column in enumerate(table.columns) if not _repeats(column)]
         titles = (["model"] if several else []) + [table.columns[number].title for number in kept]
         if titles != header:
             writer.writerow(titles)
@@ -56,6 +59,10 @@ def _pipes(table: Table) -> list[str]:
     rule = ["---:" if column.holds in RIGHT else "---" for _, column in columns]
     rows = [[cell(row[number], column.holds).replace("|", "\\|") for number, column in columns] for row in table.rows]
     return [f"| {' | '.join(cells)} |" for cells in ([column.title for _, column in columns], rule, *rows)]
+
+
+def _repeats(column: Column) -> bool:
+    return column.holds in ("bar", "rounded") or (column.holds in ("bytes", "short") and not column.title)
 
 
 def _plain(value: Any) -> Any:
