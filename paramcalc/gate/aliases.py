@@ -150,6 +150,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("ForNextSentencePrediction", "next_sentence"),
     ("ForImageClassification", "image_classification"),
     ("ForImageClassificationWithTeacher", "teacher"),
+    ("ForVideoClassification", "video_classification"),
     ("ModelWithProjection", "projection"),
     ("Backbone", "backbone"),
     ("ForMaskedImageModeling", "masked_image"),

@@ -105,8 +105,8 @@ def efficient_block(c: Config, read: int, made: int, side: int, ratio: int, stri
     return parts | {"flow": [f"{chain} +" if read == made and stride == 1 else chain]}
 
 
-def efficientnet(c: Config) -> Tree:
-    """EfficientNet (Tan & Le 2019): one network, scaled in width and depth."""
+def efficientnet(c: Config, *, topped: bool = True) -> Tree:
+    """EfficientNet (Tan & Le 2019): one network, scaled in width and depth; ALIGN's is not `topped` by a convolution."""
     wide, deep, divisor = c.number("width_coefficient", 1.0), c.number("depth_coefficient", 1.0), c.size("depth_divisor")
 
     def widened(number: int) -> int:
@@ -131,8 +131,9 @@ def efficientnet(c: Config) -> Tree:
             used = kinds if repeats > 1 else {"first": kinds["first"]}
             parts[f"stage_{index}"] = {"path": "encoder.blocks.{}", "width": last, "kinds": used, "order": order}
     width, top = c.size("hidden_dim"), widened(TOP)
-    parts["top"] = convolution("encoder.top_conv", last, top, bias=False)
-    parts["top_norm"] = batch_norm("encoder.top_bn", width)
+    if topped:
+        parts["top"] = convolution("encoder.top_conv", last, top, bias=False)
+        parts["top_norm"] = batch_norm("encoder.top_bn", width)
     return classified(c, parts, "efficientnet", width)
 
 
