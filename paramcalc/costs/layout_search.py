@@ -154,13 +154,13 @@ class Search:
 
     def _bound(self, layout: Layout) -> int:
         """Bytes that the worst rank holds at least: its even share of what one card would hold of states."""
-        split = max(layout.tp, layout.ep) * layout.pp
+        held = max(layout.tp, layout.ep) * layout.pp
         if isinstance(self.job, InferenceJob):
-            return sum(term.bytes for term in self.alone.terms if term.name == "weights") // split
+            return sum(term.bytes for term in self.alone.terms if term.name == "weights") // held
         sizes = _states_at_step(self.alone)
         stages = {"weights": 3, "adapters": 3, "gradients": 2, "master_weights": 1, "optimizer": 1}
-        shares = {name: layout.dp if layout.zero >= stage else 1 for name, stage in stages.items()}
-        return sum(sizes.get(name, 0) // (split * shares[name]) for name in stages)
+        shared = layout.dp * layout.tp * layout.pp
+        return sum(sizes.get(name, 0) // (shared if layout.zero >= stage else held) for name, stage in stages.items())
 
     def _ever(self, limit: int) -> bool:
         """Whether any number of cards can do: whether what no sharing makes smaller leaves room."""

@@ -108,14 +108,14 @@ def layouts(able: Divisible, cards: int, fixed: Mapping[str, int] | None = None,
 
 
 def _training(able: Divisible, rest: int, so_far: Layout, fixed: Mapping[str, int]) -> Iterator[Layout]:
-    """Context parallelism, replicas, experts spread over replicas, and what replicas share."""
+    """Context parallelism, replicas, experts spread over data- and tensor-parallel ranks, and what replicas share."""
     for cp in _ways("cp", rest, fixed):
         if "cp" not in fixed and not able.context(cp):
             continue
         dp = rest // cp
         if fixed.get("dp", dp) != dp:
             continue
-        for ep in _ways("ep", dp, fixed):
+        for ep in _ways("ep", dp * so_far.tp, fixed):
             if "ep" not in fixed and not able.expert(ep):
                 continue
             for zero in [fixed["zero"]] if "zero" in fixed else range(4):

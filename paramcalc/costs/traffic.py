@@ -113,7 +113,8 @@ def _states(layout: Layout, job: TrainingJob, whole: Whole) -> int:
     every = layout.dp * layout.cp
     if every == 1:
         return 0
-    ranks = (every - 1) * (1 - whole.expert_share) + (every // layout.ep - 1) * whole.expert_share
+    of_expert = every * layout.tp // layout.ep if layout.ep > 1 else every
+    ranks = (every - 1) * (1 - whole.expert_share) + (of_expert - 1) * whole.expert_share
     reduced = whole.gradients * (job.grad_accum if layout.zero >= 2 else 1)
     if layout.zero == 3:
         moved = reduced + 2 * whole.base * job.grad_accum

@@ -251,6 +251,12 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError("sequence parallelism divides what tensor parallelism leaves whole", place="sequence_parallel", hint="give --tp")
     if job.zero and job.dp == 1:
         raise UsageError(f"ZeRO stage {job.zero} shards over data-parallel ranks, and there is one", place="zero", hint="give --dp")
+    if job.dp * job.tp % job.ep:
+        raise UsageError(
+            f"experts are spread over data- and tensor-parallel ranks, and {job.ep} does not divide those {job.dp * job.tp}",
+            place="ep",
+            hint=f"--dp {job.ep}",
+        )
     if job.virtual_stages > 1 and job.pp == 1:
         raise UsageError("virtual stages belong to a pipeline", place="virtual_stages", hint="give --pp")
     if job.precision in MASTERS and method in ADAPTED:

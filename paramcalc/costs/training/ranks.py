@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from paramcalc.costs.training.autograd import BYTES
 from paramcalc.costs.training.job import Settings
 from paramcalc.costs.training.layout import Stage, in_flight, rank_of, stages
 from paramcalc.costs.training.model_tape import ModelTape
-from paramcalc.costs.training.states import States, shared, states_of
+from paramcalc.costs.training.states import States, replicas, shared, states_of
 from paramcalc.costs.training.timeline import Passes, Policy, run_passes
 from paramcalc.costs.training.walk import Segment, Walk
 from paramcalc.holdings.inventory import inventory
@@ -81,8 +82,10 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     quantized = _weight_bytes(made.architecture, settings, rows)
     states = states_of(settings, _of_stage(made.adapted, stage), rows, quantized)
     gathered = _gathered(made, rows, quantized)
-    kept, host = shared(states, settings)
-    policy = _policy(made, inputs, gathered, stage, kept.gradients if settings.main_gradients else 0)
+    replicated = replicas(settings, rows)
+    kept, host = shared(states, settings, replicated)
+    standing = kept.gradients if settings.main_gradients else 0
+    policy = _policy(made, inputs, gathered, stage, standing, replicated)
     there = frozenset().union(*(output_storages(segment) for segment in segments))
     passes = run_passes(segments, policy._replace(held=policy.held & there))
     warnings = () if not gathered.offloaded else ("parameters come from the host for each layer",)
@@ -166,7 +169,7 @@ def _gathered(made: _Made, rows: list[Row], quantized: int | None) -> Gathered:
     return Gathered(outside, 2 * size, job.offload == "params")
 
 
-def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, standing: int) -> Policy:
+def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, standing: int, ranks: Fraction) -> Policy:
     settings, walk = made.settings, made.walk
     job = settings.job
     chunks = (1, 1) if stage is None else in_flight(stage, job.grad_accum, job.virtual_stages)
@@ -179,7 +182,7 @@ def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, s
         standing=standing,
         gathered=gathered.layer,
         always=gathered.always,
-        gradient_ranks=job.dp if job.zero >= 2 else 1,
+        gradient_ranks=ranks if job.zero >= 2 else Fraction(1),
         in_flight=chunks,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from paramcalc.costs.training.autograd import BYTES
@@ -70,12 +71,22 @@ def _tensor(row: Row, size: int) -> Tensor:
     return Tensor(row.elements, row.repeat, size, shape, embedding=table, head=row.role == "head")
 
 
-def shared(states: States, settings: Settings) -> tuple[States, int]:
-    """What is left on a rank where states are sharded over data-parallel ranks or offloaded, and the host's bytes."""
+def replicas(settings: Settings, rows: Sequence[Row]) -> Fraction:
+    """Ranks that hold the same parameters and can share their states, by size: all data-parallel ones for most; an expert is on
+    one of `ep` of the data- and tensor-parallel ranks together (Megatron-LM's expert data parallelism)."""
+    job = settings.job
+    every, experts = sum(row.total for row in rows), sum(row.total for row in rows if row.experts is not None)
+    if job.ep == 1 or not experts:
+        return Fraction(job.dp)
+    return 1 / (Fraction(every - experts, every * job.dp) + Fraction(experts * job.ep, every * job.dp * job.tp))
+
+
+def shared(states: States, settings: Settings, ranks: Fraction) -> tuple[States, int]:
+    """What is left on a rank where states are sharded over so many data-parallel ranks or offloaded, and the host's bytes."""
     job = settings.job
 
     def part(size: int, stage: int) -> int:
-        return -(-size // job.dp) if job.zero >= stage else size
+        return -(-size // ranks) if job.zero >= stage else size
 
     left = states._replace(
         weights=part(states.weights, 3),

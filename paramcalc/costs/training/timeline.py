@@ -7,6 +7,7 @@ the fullest of them is the first or the last; the work does not grow with depth.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from paramcalc.costs.training.liveness import (
@@ -47,7 +48,7 @@ class Policy(NamedTuple):
     when the loss is taken, and are fetched again as its gradient comes."""
     always: int = 0
     """The same for what stands outside of the layers; it is there through both passes."""
-    gradient_ranks: int = 1
+    gradient_ranks: Fraction = Fraction(1)
     """Ranks that a layer's gradients are divided among once it is done."""
     in_flight: tuple[int, int] = (1, 1)
     """Micro-batches whose activations are held at once, as a fraction."""
