@@ -136,3 +136,24 @@ def test_infer_loads_neither_training_nor_rich_nor_devices(gpt3: Path) -> None:
 def test_importing_the_plan_loads_no_engine() -> None:
     loaded = loaded_by("import paramcalc.costs.inference")
     assert not [module for module in loaded if module.startswith("paramcalc.costs.inference.engines.")]
+
+
+@pytest.mark.parametrize("model", ["llama-3-8b", "gemma-3-27b", "deepseek-v3", "jamba", "whisper-large-v3"])
+def test_an_explained_cache_is_the_cache_that_is_needed(model: str, run: Run) -> None:
+    plan = paramcalc.infer(model, engine="ideal", context=3000, batch_size=2)
+    for name in ("kv_cache", "state_cache"):
+        term = plan.term(name)
+        answer = json.loads(run("explain", model, name, "--context", "3000", "--batch-size", "2", "-f", "json").stdout)
+        assert answer["total"] == (term.bytes if term else 0)
+        lines = [line for part in answer["parts"] for line in part["lines"]]
+        assert sum(line["total"] for line in lines) == answer["total"]
+        for line in lines:
+            numbers = line["numbers"].replace(",", "").replace(" bytes", "").replace("×", "*")
+            assert eval(numbers) * line["copies"] == line["total"]
+
+
+def test_csv_has_each_figure_once_and_no_bars(run: Run) -> None:
+    first, *rows = run("infer", "llama-3-8b", "--context", "1024", "-f", "csv").stdout.splitlines()
+    assert first == "term,bytes,share,basis,note"
+    assert rows[0] == "weights,16060522496," + rows[0].split(",", 2)[2]
+    assert len({row.split(",")[0] for row in rows}) == len(rows)

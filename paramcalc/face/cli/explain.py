@@ -14,11 +14,17 @@ from paramcalc.holdings.explanations import explain, explanation_dict
 
 if TYPE_CHECKING:
     from paramcalc.face.render.view import View
+    from paramcalc.holdings.explanations import Explanation
+    from paramcalc.model.architecture import Architecture
 
 
 def run(
     model: Model,
-    term: Annotated[str | None, typer.Argument(metavar="[TERM]", help="A component, part, module or tensor; all if left out.")] = None,
+    term: Annotated[
+        str | None, typer.Argument(metavar="[TERM]", help="A component, part, module, tensor, kv_cache or state_cache; all if left out.")
+    ] = None,
+    context: Annotated[int | None, typer.Option("--context", help="Tokens of a cache; the model's own context.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences of a cache.")] = 1,
     assume: AssumeOption = None,
     override: SetOption = None,
     form: FormatOption = Format.table,
@@ -27,24 +33,48 @@ def run(
     """The formula, the numbers put into it, the result, its source."""
 
     def ask(name: str) -> Answer:
-        counts = count_architecture(load(name, assume=assume, overrides=override or ()))
+        architecture = load(name, assume=assume, overrides=override or ())
+        if term in ("kv_cache", "state_cache"):
+            return _cache(architecture, term, context, batch_size)
+        counts = count_architecture(architecture)
         return Answer(lambda: explanation_dict(counts, term), lambda: _view(counts, term), counts.warnings)
 
     respond("explain", [model], ask, form, output)
 
 
+def _cache(architecture: Architecture, term: str, context: int | None, batch_size: int) -> Answer:
+    """What a cache needs, row by row, in bytes."""
+    from paramcalc.costs.inference.explained import cache_explanation_dict, explain_cache
+    from paramcalc.costs.inference.job import InferenceJob
+
+    job = InferenceJob(context=context, batch_size=batch_size)
+
+    def view() -> View:
+        from paramcalc.words.units import bytes_text
+
+        parts = explain_cache(architecture, term, job)
+        return _lines(architecture, parts, term, bytes_text(sum(part.total for part in parts)), "layers")
+
+    return Answer(lambda: cache_explanation_dict(architecture, term, job), view, architecture.origin.warnings)
+
+
 def _view(counts: Counts, term: str | None) -> View:
-    from paramcalc.face.render.counts import about_line
-    from paramcalc.face.render.view import View
     from paramcalc.words.units import rounded
 
     parts = explain(counts, term)
-    total = sum(part.total for part in parts)
+    return _lines(counts.architecture, parts, term or "total", rounded(sum(part.total for part in parts)), "copies")
+
+
+def _lines(architecture: Architecture, parts: list[Explanation], term: str, total: str, repeated: str) -> View:
+    """Formula, numbers and result of every row, under the part that it belongs to."""
+    from paramcalc.face.render.counts import about_line
+    from paramcalc.face.render.view import View
+
     lines: list[str] = []
     for part in parts:
         lines += ["", f"{part.part} · {part.component} · {part.total:,}"]
         for line in part.lines:
-            copies = f" × {line.copies:,} copies" if line.copies > 1 else ""
+            copies = f" × {line.copies:,} {repeated}" if line.copies > 1 else ""
             lines += [
                 f"  {line.name}",
                 f"    {line.formula}{copies}",
@@ -52,9 +82,5 @@ def _view(counts: Counts, term: str | None) -> View:
             ]
             lines += [f"    {line.note}"] if line.note else []
         lines += [f"  {text}".rstrip() for text in part.source.split("\n\n")[0].splitlines()]
-    return View(
-        f"{counts.architecture.name} · {term or 'total'} · {total:,} ({rounded(total)})",
-        (),
-        about_line(counts.architecture),
-        text="\n".join(lines),
-    )
+    figure = sum(part.total for part in parts)
+    return View(f"{architecture.name} · {term} · {figure:,} ({total})", (), about_line(architecture), text="\n".join(lines))
