@@ -139,8 +139,8 @@ class Tape(ABC):
         """A tensor without a gradient that the whole model shares (rotary tables, masks): made once, kept once."""
 
     @abstractmethod
-    def layer_norm(self, x: Value, name: str = "", parts: int = 1) -> Value:
-        """The framework's own layer norm with a `weight` and a `bias`, of each of `parts` parts of a row."""
+    def layer_norm(self, x: Value, name: str = "", parts: int = 1, *, unit: bool = False) -> Value:
+        """The framework's own layer norm with a `weight` (`unit`: 1 plus that) and a `bias`, of each of `parts` parts of a row."""
 
     @abstractmethod
     def fused_rms_norm(self, x: Value, name: str = "weight", parts: int = 1) -> Value:
@@ -263,15 +263,24 @@ class Tape(ABC):
             return self.cast(self.multiply(self.weight(name), normal), x.dtype)
         return self.multiply(self.weight(name), self.cast(normal, x.dtype))
 
-    def rotate(self, x: Value, heads: int, head_dim: int, dims: int) -> Value:
-        """Rotary positions on the first `dims` of each head's dims (Su et al. 2021), the two halves of them paired."""
-        table = ("cosine", "sine")
-        cosine, sine = (self.constant(self.length, dims, self.stream_dtype, f"rotary {name} {dims}") for name in table)
+    def rotary(self, dims: int, style: str = "halves") -> tuple[Value, Value]:
+        """Cosines and sines for each position: made once for the model, or repeated for pairs in every layer."""
+        dtype = FP32 if style in ("wide", "repeated_wide") else self.stream_dtype
+        cosine, sine = (self.constant(self.length, dims, dtype, f"rotary {name} {dims}") for name in ("cosine", "sine"))
+        return (self.copy(cosine), self.copy(sine)) if style.startswith("repeated") else (cosine, sine)
+
+    def rotate(self, x: Value, heads: int, head_dim: int, tables: tuple[Value, Value], style: str = "halves") -> Value:
+        """Rotary positions on the first dims of each head (Su et al. 2021), as many as the tables have."""
+        dims = tables[0].width
         turned, rest = (x, None) if dims >= head_dim else (self.slice(x, heads * dims), self.slice(x, heads * (head_dim - dims)))
         half = heads * dims // 2
         other = self.join(self.scale(self.slice(turned, half)), self.slice(turned, half))
-        done = self.add(self.multiply(turned, cosine), self.multiply(other, sine))
-        return done if rest is None else self.join(done, rest)
+        if style == "repeated_wide":
+            turned, other = self.cast(turned, FP32), self.cast(other, FP32)
+        done = self.cast(self.add(self.multiply(turned, tables[0]), self.multiply(other, tables[1])), x.dtype)
+        if rest is not None:
+            return self.join(done, rest)
+        return self.join(done) if style in ("joined", "repeated_joined") else done
 
     @property
     @abstractmethod

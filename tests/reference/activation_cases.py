@@ -93,6 +93,12 @@ def text(name: str, architecture: str, config: dict[str, Any], settings: tuple[S
     return Case(name, kind, architecture, {**TEXT, **config}, settings=settings, **more)
 
 
+def plain(name: str, architecture: str, config: dict[str, Any]) -> Case:
+    """Of a family without grouped heads."""
+    sizes = {key: value for key, value in {**TEXT, **config}.items() if key != "num_key_value_heads"}
+    return Case(name, name, architecture, sizes, settings=FULL)
+
+
 GPT2 = {"n_embd": 48, "n_layer": 2, "n_head": 6, "n_positions": 40, "vocab_size": 97}
 ENCODER = {**TEXT, "pad_token_id": 0}
 BART = {
@@ -114,6 +120,7 @@ CASES = [
     text("gemma", "GemmaForCausalLM", {"head_dim": 16}),
     text("gemma2", "Gemma2ForCausalLM", {"head_dim": 16, "sliding_window": 8}, tuple(s for s in FULL if s.attention == "eager")),
     text("gemma3_text", "Gemma3ForCausalLM", {"head_dim": 16, "sliding_window": 8}),
+    text("phi3 partial", "Phi3ForCausalLM", {"pad_token_id": 0, "head_dim": 16, "partial_rotary_factor": 0.5}, model_type="phi3"),
     text("phi", "PhiForCausalLM", {"partial_rotary_factor": 0.5}),
     text("phi3", "Phi3ForCausalLM", {"pad_token_id": 0}),
     text("olmo", "OlmoForCausalLM", {}),
@@ -123,14 +130,14 @@ CASES = [
     text("cohere2", "Cohere2ForCausalLM", {"sliding_window": 8}),
     text("stablelm", "StableLmForCausalLM", {}),
     text("starcoder2", "Starcoder2ForCausalLM", {}),
-    text("glm", "GlmForCausalLM", {"head_dim": 8, "pad_token_id": 0}),
-    text("glm4", "Glm4ForCausalLM", {"head_dim": 8, "pad_token_id": 0}),
+    text("glm", "GlmForCausalLM", {"head_dim": 16, "num_hidden_layers": 3, "pad_token_id": 0}),
+    text("glm4", "Glm4ForCausalLM", {"head_dim": 16, "num_hidden_layers": 3, "pad_token_id": 0}),
     text("smollm3", "SmolLM3ForCausalLM", {"pad_token_id": 0}),
     text("nemotron", "NemotronForCausalLM", {"head_dim": 8}),
     text("helium", "HeliumForCausalLM", {"head_dim": 8}),
-    text("exaone4", "Exaone4ForCausalLM", {"sliding_window": 8, "sliding_window_pattern": "LLLG"}),
+    text("exaone4", "Exaone4ForCausalLM", {"sliding_window": 8, "sliding_window_pattern": 2}),
     text("ernie4_5", "Ernie4_5ForCausalLM", {"head_dim": 8}),
-    text("gpt_neox", "GPTNeoXForCausalLM", {}),
+    plain("gpt_neox", "GPTNeoXForCausalLM", {}),
     Case("gpt2", "gpt2", "GPT2LMHeadModel", GPT2, settings=FULL),
     Case("gptj", "gptj", "GPTJForCausalLM", {**GPT2, "rotary_dim": 4}, settings=FULL),
     Case("codegen", "codegen", "CodeGenForCausalLM", {**GPT2, "n_head": 4, "rotary_dim": 4}, settings=FULL),
@@ -143,9 +150,7 @@ CASES = [
         {"vocab_size": 97, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6},
         settings=FULL,
     ),
-    Case(
-        "gpt_bigcode", "gpt_bigcode", "GPTBigCodeForCausalLM", GPT2, settings=FULL
-    ),
+    Case("gpt_bigcode", "gpt_bigcode", "GPTBigCodeForCausalLM", GPT2, settings=FULL),
     Case(
         "gpt_neo",
         "gpt_neo",
@@ -162,11 +167,11 @@ CASES = [
         },
         settings=FULL,
     ),
-    text("opt", "OPTForCausalLM", {"ffn_dim": 56, "word_embed_proj_dim": 48}),
-    text("bert", "BertForMaskedLM", {"pad_token_id": 0}),
-    text("roberta", "RobertaForMaskedLM", {"pad_token_id": 1}),
-    text("electra", "ElectraForMaskedLM", {"pad_token_id": 0, "embedding_size": 32}),
-    text("albert", "AlbertForMaskedLM", {"pad_token_id": 0, "embedding_size": 32, "num_hidden_groups": 1}),
+    plain("opt", "OPTForCausalLM", {"ffn_dim": 56, "word_embed_proj_dim": 48}),
+    plain("bert", "BertForMaskedLM", {"pad_token_id": 0}),
+    plain("roberta", "RobertaForMaskedLM", {"pad_token_id": 1}),
+    plain("electra", "ElectraForMaskedLM", {"pad_token_id": 0, "embedding_size": 32}),
+    plain("albert", "AlbertForMaskedLM", {"pad_token_id": 0, "embedding_size": 32, "num_hidden_groups": 1}),
     Case(
         "distilbert",
         "distilbert",
@@ -174,9 +179,15 @@ CASES = [
         {"vocab_size": 97, "dim": 48, "n_layers": 2, "n_heads": 6, "hidden_dim": 56, "max_position_embeddings": 40},
         settings=FULL,
     ),
-    text("modernbert", "ModernBertForMaskedLM", {"pad_token_id": 0, "local_attention": 8}),
+    plain("modernbert", "ModernBertForMaskedLM", {"pad_token_id": 0, "local_attention": 8}),
     Case("bart", "bart", "BartForConditionalGeneration", BART, settings=FULL),
-    Case("t5", "t5", "T5ForConditionalGeneration", {"decoder_start_token_id": 0, "vocab_size": 97, "d_model": 48, "d_kv": 8, "d_ff": 56, "num_layers": 2, "num_heads": 6}, settings=FULL),
+    Case(
+        "t5",
+        "t5",
+        "T5ForConditionalGeneration",
+        {"decoder_start_token_id": 0, "vocab_size": 97, "d_model": 48, "d_kv": 8, "d_ff": 56, "num_layers": 2, "num_heads": 6},
+        settings=FULL,
+    ),
     text("mixtral", "MixtralForCausalLM", {"num_local_experts": 6, "num_experts_per_tok": 2}, SPARSE),
     text("qwen2_moe", "Qwen2MoeForCausalLM", {**MOE, "shared_expert_intermediate_size": 24}, SPARSE),
     text("qwen3_moe", "Qwen3MoeForCausalLM", {**MOE, "head_dim": 16}, SPARSE),
@@ -191,9 +202,13 @@ CASES = [
     text("deepseek_v3 plain queries", "DeepseekV3ForCausalLM", {**MLA, "q_lora_rank": None}, HALF, model_type="deepseek_v3"),
     text("glm4_moe", "Glm4MoeForCausalLM", {**MLA, "head_dim": 8, "num_key_value_heads": 3}, SPARSE),
     text("dots1", "Dots1ForCausalLM", {**MLA, "head_dim": 8, "num_key_value_heads": 3}, SPARSE),
-    text("ernie4_5_moe", "Ernie4_5_MoeForCausalLM", {**TEXT, "moe_intermediate_size": 40, "moe_num_experts": 6, "moe_k": 2, "moe_num_shared_experts": 2}, SPARSE),
+    text(
+        "ernie4_5_moe",
+        "Ernie4_5_MoeForCausalLM",
+        {**TEXT, "moe_intermediate_size": 40, "moe_num_experts": 6, "moe_k": 2, "moe_num_shared_experts": 2},
+        SPARSE,
+    ),
     text("llama4_text", "Llama4ForCausalLM", {**LOCAL, "intermediate_size_mlp": 56, "head_dim": 8}, SPARSE),
-
     Case(
         "dbrx",
         "dbrx",
@@ -204,7 +219,7 @@ CASES = [
             "n_heads": 6,
             "n_layers": 2,
             "max_seq_len": 40,
-            "attn_config": {"kv_n_heads": 3, "clip_qkv": 8.0},
+            "attn_config": {"kv_n_heads": 3, "clip_qkv": 8.0, "rope_theta": 10000.0},
             "ffn_config": {"ffn_hidden_size": 40, "moe_num_experts": 6, "moe_top_k": 2, "hidden_size": 48},
         },
         settings=HALF,
@@ -212,12 +227,29 @@ CASES = [
     Case("vit", "vit", "ViTForImageClassification", VISION, "image", FULL, (24, 24)),
     Case("deit", "deit", "DeiTForImageClassification", VISION, "image", FULL, (24, 24)),
     Case("dinov2", "dinov2", "Dinov2ForImageClassification", VISION, "image", FULL, (24, 24)),
-    Case("resnet", "resnet", "ResNetForImageClassification", {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 2]}, "image", FULL, (32, 32)),
+    Case(
+        "resnet",
+        "resnet",
+        "ResNetForImageClassification",
+        {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 2]},
+        "image",
+        FULL,
+        (32, 32),
+    ),
     Case(
         "whisper",
         "whisper",
         "WhisperForConditionalGeneration",
-        {**BART, "num_mel_bins": 10, "max_source_positions": 24, "max_target_positions": 40, "pad_token_id": 1, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1},
+        {
+            **BART,
+            "num_mel_bins": 10,
+            "max_source_positions": 24,
+            "max_target_positions": 40,
+            "pad_token_id": 1,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "decoder_start_token_id": 1,
+        },
         "speech",
         FULL,
     ),

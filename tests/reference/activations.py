@@ -1,7 +1,7 @@
 """What autograd keeps for the backward pass of one training forward, on a simulated CUDA device.
 
-Writes JSON lines: model_type, config, settings, and the bytes of all tensors kept, each piece of memory once. Parameters,
-buffers and what the caller hands in are left out; autocast's copies of weights are in.
+Writes JSON lines, one for each model: its config and its cases, which are settings and the bytes of all tensors kept, each
+piece of memory once. Parameters, buffers and what the caller hands in are left out; autocast's copies of weights are in.
 
     python tests/reference/activations.py --out tests/golden/activations_recorded.jsonl [types]
 """
@@ -13,7 +13,7 @@ import json
 import sys
 import warnings
 import weakref
-from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,17 +108,12 @@ def record(case: Case, setting: Setting, detail: bool = False) -> dict[str, Any]
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor), autocasting(low):
             out = model(**given)
         loss = out.loss if hasattr(out, "loss") else out[0]
-        assert loss is not None and loss.requires_grad
+        assert loss is not None
+        assert loss.requires_grad
         # what no gradient will pass is let go before the forward pass ends
         alive = {key(held.tensor) for reference in packed if (held := reference()) is not None}
         seen = {at: value for at, value in seen.items() if at in alive}
-    where = Counter[str]()
-    for size, module, _, _ in seen.values():
-        where[module] += size
-    row = {
-        "model_type": case.model_type,
-        "name": case.name,
-        "config": {**case.config, "architectures": [case.architecture], "model_type": case.model_type},
+    row: dict[str, Any] = {
         "settings": {k: v for k, v in setting._asdict().items() if v},
         "kernels": sorted(set(backends)),
         "saved": sum(size for size, *_ in seen.values()),
@@ -139,19 +134,30 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     register_device()
-    out = open(options.out, "w") if options.out else sys.stdout
+    lines = []
     for case in CASES:
         if options.names and case.name not in options.names:
             continue
-        for setting in case.settings:
-            if options.setting and not all(word in str(tuple(setting)) for word in options.setting.split()):
-                continue
-            try:
-                row = record(case, setting, options.detail)
-            except Exception as error:  # a setting that the class refuses is no case
-                print(f"{case.name} {setting}: {type(error).__name__} {str(error)[:300]}", file=sys.stderr)
-                continue
-            print(json.dumps(row), file=out, flush=True)
+        rows = [row for setting in case.settings if (row := attempt(case, setting, options)) is not None]
+        config = {**case.config, "architectures": [case.architecture], "model_type": case.model_type}
+        about = {"name": case.name, "config": config}
+        lines += [about | row for row in rows] if options.detail else [about | {"cases": rows}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    if options.out:
+        Path(options.out).write_text(text)
+    else:
+        print(text, end="")
+
+
+def attempt(case: Case, setting: Setting, options: argparse.Namespace) -> dict[str, Any] | None:
+    """One record; none where the class refuses the setting."""
+    if options.setting and not all(word in str(tuple(setting)) for word in options.setting.split()):
+        return None
+    try:
+        return record(case, setting, options.detail)
+    except Exception as error:
+        print(f"{case.name} {setting}: {type(error).__name__} {str(error)[:300]}", file=sys.stderr)
+        return None
 
 
 if __name__ == "__main__":

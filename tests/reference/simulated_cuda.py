@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import masking_utils
+from transformers import PreTrainedModel, masking_utils
 
 FLASH_DIMS = 256
 LOW = (torch.bfloat16, torch.float16)
@@ -48,6 +48,9 @@ def simulated() -> Iterator[FakeTensorMode]:
         # a look at the values, which fake tensors do not have, finds that nothing is packed
         (masking_utils, "find_packed_sequence_indices", lambda *_: None),
         (torch.nn.Module, "_apply", converted),
+        (torch.cuda, "get_device_capability", lambda *_: (9, 0)),
+        # some initialisers look at values
+        (PreTrainedModel, "initialize_weights", lambda *_, **__: None),
     )
     plain = [getattr(where, name) for where, name, _ in patches]
     try:

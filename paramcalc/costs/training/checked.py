@@ -1,7 +1,8 @@
 """Which families' activations were compared with the reference, and how near they came.
 
 Small models of each type (transformers 5.23, torch 2.13, CPU, fp32, plain attention, no dropout) with every tensor that
-autograd keeps added up; `tests/golden/training/families.jsonl` holds the results.
+autograd keeps added up; `tests/golden/training/families.jsonl` holds the results. Many of them also in bf16, under autocast,
+with other attention, checkpointing and LoRA on a simulated CUDA device: `tests/golden/activations_recorded.jsonl`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ def _types(text: str) -> frozenset[str]:
 
 
 EXACT = _types(
-    """afmoe albert arcee bert bert-generation bloom camembert cohere cohere2 ctrl cwm data2vec-text electra ernie eurobert exaone4
-    flex_olmo gemma gemma2 got_ocr2 gpt-sw3 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese granite granitemoe granitemoeshared
-    hunyuan_v1_dense hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 lfm2 llama megatron-bert mellum minimax_m2
-    ministral mistral mixtral moss_transcribe_diarize mt5 olmo2 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3 qwen3_moe rembert
+    """afmoe arcee bert bert-generation bloom camembert cohere cohere2 ctrl cwm data2vec-text deepseek_v2 deepseek_v3 dots1 ernie
+    ernie4_5 ernie4_5_moe eurobert exaone4 flex_olmo gemma gemma2 gemma3_text glm glm4 glm4_moe got_ocr2 gpt-sw3 gpt2
+    gpt_bigcode gpt_neox gpt_neox_japanese gpt_oss granite granitemoe granitemoeshared helium hunyuan_v1_dense hunyuan_v1_moe
+    hy_v3 hyperclovax internlm3 iquestcoder jais2 lfm2 llama megatron-bert mellum minimax_m2 ministral mistral mixtral
+    moss_transcribe_diarize mt5 nemotron olmo olmo2 olmoe opt persimmon phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe rembert
     roberta roberta-prelayernorm seed_oss smollm3 stablelm starcoder2 t5 umt5 vaultgemma xlm-roberta xlm-roberta-xl"""
 )
 """Equal to the byte."""
 
 NEAR = _types(
-    """bart bigbird_pegasus biogpt bitnet blenderbot blenderbot-small cohere2_moe cohere_compass_text deberta-v2 distilbert dots1
-    ernie4_5 ernie4_5_moe exaone_moe falcon flaubert flint gemma3 gemma3_text glm glm4 glm4_moe gpt_oss gptj gte jina_embeddings_v3
-    kolibri1 laguna m2m_100 marian mbart mimo_v2_flash ministral3 modernbert moshi mvp nemotron nomic_bert olmo olmo3 openai-gpt
-    pegasus phimoe plbart roformer solar_open trocr whisper xlm"""
+    """albert bart bigbird_pegasus biogpt bitnet blenderbot blenderbot-small cohere2_moe cohere_compass_text deberta-v2 distilbert
+    electra exaone_moe falcon flaubert flint gemma3 gpt_neo gptj gte jina_embeddings_v3 kolibri1 laguna m2m_100 marian mbart
+    mimo_v2_flash ministral3 modernbert moshi mvp nomic_bert olmo3 openai-gpt pegasus plbart roformer solar_open trocr whisper
+    xlm"""
 )
 """Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""
 

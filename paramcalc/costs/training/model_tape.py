@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, prefixed, with_adapter
 from paramcalc.costs.training.autograd import BYTES, LOW, Op
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
-from paramcalc.costs.training.liveness import Backward, Scene, forward
+from paramcalc.costs.training.liveness import Backward, Scene, forward, saved
 from paramcalc.holdings.inventory import placed
 from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.parts import Block, Place
@@ -150,15 +150,18 @@ class ModelTape(AttentionRecorder):
         site = self.adapted.sites.get(row.name.removesuffix(".weight"))
         return on_table(self, site, found) if site else found
 
-    def layer_norm(self, x: Value, name: str = "", parts: int = 1) -> Value:
+    def layer_norm(self, x: Value, name: str = "", parts: int = 1, *, unit: bool = False) -> Value:
         """Keeps its input, and mean and reciprocal deviation of each row in fp32."""
-        x = self.high(x)
         prefix = f"{name}." if name else ""
         weights = tuple(self.weight(prefix + tail) for tail in ("weight", "bias") if self.has(prefix + tail))
+        if unit:
+            x, weights = self.low(x), (self.low(self.scale(weights[0])), *(self.low(weight) for weight in weights[1:]))
+        else:
+            x = self.high(x)
         dtype = x.dtype
         if any(w.dtype != dtype for w in weights) and dtype in LOW:
             x, dtype = self.cast(x, FP32), FP32
-        saved = (x.storage, self.kept(8 * x.tokens * parts, "mean and deviation"))
+        saved = (x.storage, self.kept(8 * x.tokens * parts, "mean and deviation"), *(weight.storage for weight in weights))
         return self.emit("layer norm", (x, *weights), x.tokens, x.width, dtype, saved=saved, layout=TOKENS_FIRST)
 
     def fused_rms_norm(self, x: Value, name: str = "weight", parts: int = 1) -> Value:
@@ -190,8 +193,13 @@ class ModelTape(AttentionRecorder):
         return made
 
     def _fold(self, start: int, operands: tuple[Value, ...], made: Value) -> None:
-        """Put one operation in the place of those since `start`: it keeps its operands, and does the rest again on the way back."""
+        """Put one operation in the place of those since `start`: it keeps its operands, and does the rest again on the way back.
+
+        Not where that keeps more: flash attention after fp32 rotary positions holds its operands in the low format.
+        """
         inner = tuple(self.ops[start:])
+        if sum(value.storage.bytes for value in operands) >= sum(kept.bytes for kept in saved(inner).values()) - made.storage.bytes:
+            return
         ahead = forward(Scene(inner, None, made, keeps=False)).peak
         again = Backward(Scene(inner, None, made)).run().meter.peak
         del self.ops[start:]

@@ -105,7 +105,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "jais2": partial(decoder, feed=UNGATED, norm=layer_norm),
     "nanochat": partial(decoder, feed=partial(feed_forward, bias=False, gated=False, names=FC), norm=BARE),
     "nemotron": partial(decoder, feed=UNGATED, norm=layer_norm, qa_base="transformer"),
-    "olmo": partial(plain, norm=BARE),
+    "olmo": partial(plain, norm=partial(layer_norm, scale=False, bias=False)),
     "olmo2": partial(plain, attend=partial(attention, qk_norm="full"), layout=OLMO2),
     "olmo3": partial(plain, attend=partial(attention, qk_norm="full"), sees=partial(ends, period=4), layout=OLMO2),
     "persimmon": partial(

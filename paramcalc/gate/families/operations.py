@@ -25,9 +25,14 @@ NORMS: dict[str, frozenset[str]] = {
     ),
     "late": _types("afmoe beam flex_olmo gpt_oss olmo2 olmo3 olmo_hybrid"),
     "wide": _types("gemma3n gemma3n_text gemma4 gemma4_text helium moshi nemotron_h"),
+}
+"""Style of an RMS norm (see `norm`) to the model types that write it so; all others write it as Llama does."""
+LAYER_NORMS: dict[str, frozenset[str]] = {
+    "unit": _types("nemotron"),
+    "wide": _types("olmo"),
     "written": _types("cohere cohere2 cohere2_moe cohere_compass_text"),
 }
-"""Style of a norm (see `norm`) to the model types that write it so; all others write it as Llama does."""
+"""The same of a layer norm."""
 
 STREAM_SOFTMAX = _types(
     """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-text distilbert
@@ -44,6 +49,20 @@ KEPT_POSITIONS = _types("albert bert bert-generation electra ernie mobilebert ro
 RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
 """Model types with a table of relative positions."""
 
+
+ROTARY: dict[str, frozenset[str]] = {
+    "joined": _types("bamba glm4_moe laguna minimax_m2 nemotron phi3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"),
+    "wide": _types("flex_olmo olmo olmo2 olmo3 olmo_hybrid"),
+    "repeated": _types("helium"),
+    "repeated_joined": _types("glm glm4"),
+    "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
+}
+"""Style of rotary positions (see `attention`) to the model types that write them so; all others write them as Llama does."""
+ROTARY_SHARE = {
+    0.25: _types("gpt_neox qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next stablelm"),
+    0.5: _types("glm glm4 glm4_moe nemotron persimmon phi recurrent_gemma"),
+}
+"""Share of a head's dims that rotates where the config does not say."""
 
 CHOSEN_SCORES = _types("aria_text gpt_oss granitemoe granitemoe_swa granitemoehybrid granitemoeshared jetmoe")
 """Model types that take a softmax over the chosen experts' logits alone."""
@@ -71,13 +90,13 @@ PER_TOKEN_TYPES = _types("camembert data2vec-text roberta roberta-prelayernorm x
 def written(c: Config, document: Tree) -> Tree:
     """The full form with the facts of this family's layers. Leaves what it is given as it is."""
     model_type = c.model_type
-    facts: dict[str, dict[str, Any]] = {"norm": _norm(model_type), "attention": _attention(c), "position": _position(model_type)}
+    facts: dict[str, dict[str, Any]] = {"attention": _attention(c), "position": _position(model_type)}
     for name, kind, part in _parts(document):
         for key, value in facts.get(kind, {}).items():
-            if (key != "style" or part.get("type", "rms") == ("layer" if value == "written" else "rms")) and (
-                key != "rotary_dims" or part.get("rotary")
-            ):
+            if key not in ("rotary_dims", "rotary_style") or part.get("rotary"):
                 part.setdefault(key, value)
+        if kind == "norm" and (style := _norm(model_type, part.get("type", "rms"))):
+            part.setdefault("style", style)
         if kind == "embedding":
             _table(model_type, name, part)
         if kind == "head":
@@ -104,8 +123,10 @@ def _parts(tree: Tree) -> Iterator[tuple[str, str, Tree]]:
             yield from _parts(value)
 
 
-def _norm(model_type: str) -> dict[str, Any]:
-    return next(({"style": style} for style, types in NORMS.items() if model_type in types), {})
+def _norm(model_type: str | None, of: str) -> str | None:
+    """The style of a family's norms of a type."""
+    styles = {"rms": NORMS, "layer": LAYER_NORMS}.get(of, {})
+    return next((style for style, types in styles.items() if model_type in types), None)
 
 
 def _attention(c: Config) -> dict[str, Any]:
@@ -114,8 +135,10 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["upcast"] = False
     if c.model_type in RELATIVE:
         facts["relative"] = True
-    if c.model_type in NORMS["unit"]:
-        facts["qk_norm_style"] = "unit"
+    if style := next((style for style, types in ROTARY.items() if c.model_type in types), None):
+        facts["rotary_style"] = style
+    if style := next((style for style in ("unit", "late") if c.model_type in NORMS[style]), None):
+        facts["qk_norm_style"] = style
     if dims := _rotary_dims(c):
         facts["rotary_dims"] = dims
     return facts
@@ -138,7 +161,11 @@ def _share(c: Config) -> float:
             return share
     parameters = c.value("rope_parameters")
     stated = parameters.get("partial_rotary_factor") if isinstance(parameters, dict) else None
-    return float(stated) if isinstance(stated, int | float) and math.isfinite(stated) else 1.0
+    return float(stated) if isinstance(stated, int | float) and math.isfinite(stated) else _usual_share(c.model_type)
+
+
+def _usual_share(model_type: str | None) -> float:
+    return next((share for share, types in ROTARY_SHARE.items() if model_type in types), 1.0)
 
 
 def _position(model_type: str) -> dict[str, Any]:
@@ -171,7 +198,7 @@ def _router(c: Config, part: Tree) -> None:
     if c.model_type in NARROW_SHARES:
         facts["narrow"] = True
     if c.model_type in ("ernie4_5_moe", "ernie4_5_vl_moe"):
-        facts["floor"] = True
+        facts |= {"floor": True, "held_wide": True}
     if facts and part.get("router", {}) is not None:
         part["router"] = facts | (part.get("router") or {})
 

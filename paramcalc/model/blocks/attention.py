@@ -78,6 +78,9 @@ class Attention(Block):
     """Whether queries and keys are rotated by position."""
     rotary_dims: Count | None = None
     """Dims of a head that are rotated; all of them if left out."""
+    rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide"] = "halves"
+    """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
+    for pairs of dims in every layer (Helium), and `joined` to the dims that are not turned even where there are none (Phi-3)."""
     upcast: bool = True
     """Whether the reference's plain attention takes its softmax in fp32."""
     dropout: Share = 0.0
@@ -185,8 +188,8 @@ class Attention(Block):
             parts = (1, 1) if self.qk_norm == "full" else (heads, kv_heads)
             query, key = (self._normed(tape, name, v, n) for name, v, n in zip(("q_norm", "k_norm"), (query, key), parts, strict=True))
         if self.rotary:
-            dims = self.rotary_dims or head_dim
-            query, key = tape.rotate(query, heads, head_dim, dims), tape.rotate(key, kv_heads, head_dim, dims)
+            tables, style = tape.rotary(min(self.rotary_dims or head_dim, head_dim), self.rotary_style), self.rotary_style
+            query, key = tape.rotate(query, heads, head_dim, tables, style), tape.rotate(key, kv_heads, head_dim, tables, style)
         mixed = tape.attention(
             query,
             key,

@@ -49,6 +49,8 @@ class Router(BaseModel):
     """Whether that sum has a lower bound (ERNIE 4.5)."""
     wide: bool = False
     """Whether logits are computed in fp32, from copies of the input and of the weight (DeepSeek-V3)."""
+    held_wide: bool = False
+    """Whether the router's weight is fp32 in the reference whatever the model's format, so that no copy of it is made."""
     narrow: bool = False
     """Whether the shares are cast to the stream's format before experts' outputs are multiplied by them (Qwen3)."""
     correction: bool = False
@@ -150,7 +152,8 @@ class Experts(Block):
         """How much each token gives to the experts that it visits."""
         assert self.visited
         if router.wide:
-            logits = tape.product(tape.cast(x, FP32), tape.cast(tape.weight("router.weight"), FP32), int(self._scored))
+            weight = tape.weight("router.weight")
+            logits = tape.product(tape.cast(x, FP32), weight if router.held_wide else tape.cast(weight, FP32), int(self._scored))
         else:
             logits = tape.linear("router", x)
         shares = tape.chosen(logits, self.visited, router.scores, normalized=router.normalized, floor=router.floor)

@@ -81,10 +81,11 @@ class MLA(Block):
         heads, nope, rope, v_dim = self.heads, self.nope_dim, self.rope_dim, self.v_dim
         latent = tape.rms_norm(tape.linear("q_a_proj", x), name="q_a_layernorm.weight") if self.q_rank else x
         query = tape.linear("q_b_proj" if self.q_rank else "q_proj", latent)
-        query = tape.join(tape.slice(query, heads * nope), tape.rotate(tape.slice(query, heads * rope), heads, rope, rope))
+        tables = tape.rotary(rope)
+        query = tape.join(tape.slice(query, heads * nope), tape.rotate(tape.slice(query, heads * rope), heads, rope, tables))
         joint = tape.linear("kv_a_proj_with_mqa", x)
         both = tape.linear("kv_b_proj", tape.rms_norm(tape.slice(joint, self.kv_rank), name="kv_a_layernorm.weight"))
-        turned = tape.spread(tape.rotate(tape.slice(joint, rope), 1, rope, rope), heads)
+        turned = tape.spread(tape.rotate(tape.slice(joint, rope), 1, rope, tables), heads)
         key, value = tape.join(tape.slice(both, heads * nope), turned), tape.slice(both, heads * v_dim)
         mixed = tape.attention(
             query,

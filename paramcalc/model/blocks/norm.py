@@ -33,7 +33,7 @@ class Norm(Block):
     """How the reference writes an RMS norm, which decides what training keeps of it: normalised in fp32 and cast back before the
     gain (`cast`, Llama), the input times an fp32 statistic (`promote`, T5), a gain of 1 + w in fp32 (`unit`, Gemma), the gain
     before the cast (`late`, OLMo 2; `wide` where the gain is cast to fp32, Helium), or one kernel (`fused`). A layer norm is one
-    kernel, or `written` out (Cohere)."""
+    kernel, `written` out (Cohere), in fp32 (`wide`, OLMo), or with a gain of 1 + w (`unit`, Nemotron)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
@@ -45,5 +45,9 @@ class Norm(Block):
         if self.type == "rms":
             return tape.rms_norm(x, self.style, gain=self.scale)
         if self.type == "layer":
-            return tape.written_layer_norm(x) if self.style == "written" else tape.layer_norm(x)
+            if self.style == "written":
+                return tape.written_layer_norm(x)
+            if self.style == "wide":
+                return tape.cast(tape.layer_norm(tape.cast(x, "fp32")), x.dtype)
+            return tape.layer_norm(x, unit=self.style == "unit")
         raise NotImplementedError(f"norm of type {self.type}")
