@@ -64,6 +64,7 @@ MODULES: dict[str, str] = {
     "mobile": "efficientnet mobilenet_v1 mobilenet_v2",
     "mobilevit": "cvt levit mobilevit mobilevitv2",
     "focal": "focalnet hiera pp_lcnet",
+    "layouts": "bros canine dpr layoutlmv3 lilt markuplm splinter visual_bert",
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
