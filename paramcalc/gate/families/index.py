@@ -29,6 +29,8 @@ MODULES: dict[str, str] = {
     "speech": "speech_to_text whisper",
     "granite_speech": "granite_speech granite_speech_encoder granite_speech_plus granite_speech_plus_encoder",
     "perceiver": "perceiver",
+    "transcribe": "nemo_speechlm nemotron3_5_transcribe_asr_audio nemotron3_5_transcribe_audio"
+    " nemotron3_5_transcribe_word_timestamp nemotron3_diarization nemotron3_diarization_audio",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
     " wav2vec2-bert wav2vec2-conformer",
@@ -114,6 +116,7 @@ MODULES: dict[str, str] = {
     "dual": "align align_text_model align_vision_model altclip altclip_text_model altclip_vision_model chinese_clip"
     " chinese_clip_text_model chinese_clip_vision_model clipseg clipseg_text_model clipseg_vision_model tipsv2"
     " tipsv2_text_model tipsv2_vision_model videoprism",
+    "diffusion_gemma": "diffusion_gemma",
 }  # fmt: skip
 """Module to the model types it holds."""
 
