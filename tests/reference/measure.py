@@ -140,14 +140,16 @@ def expert_tensors(model: nn.Module, held: dict[str, torch.Tensor]) -> dict[str,
     """Module of experts -> what it holds: stacked tensors, or a list of modules."""
     names = {id(p): n for n, p in held.items()}
     found: dict[str, Stack] = {}
+    seen: set[int] = set()
     for path, module in model.named_modules():
         listed = isinstance(module, (nn.ModuleList, nn.ModuleDict)) and path.endswith("experts")
         if not (listed or (EXPERT_CLASS.search(type(module).__name__) and "shared" not in path)):
             continue
         if any(path.startswith(f"{outer}.") for outer in found):
             continue
-        own = {names[id(p)]: p for p in module.parameters() if id(p) in names}
-        if own:
+        own = {names[id(p)]: p for p in module.parameters() if id(p) in names and id(p) not in seen}
+        if own:  # and not another module's, which Diffusion Gemma's decoder shares
+            seen |= {id(p) for p in own.values()}
             held_by = sum(any(True for _ in child.parameters()) for child in module.children())  # NLLB lists a dropout, too
             found[path] = Stack(held_by if listed else experts_of(module, own), own, listed)
     return found

@@ -116,7 +116,7 @@ MODULES: dict[str, str] = {
     "dual": "align align_text_model align_vision_model altclip altclip_text_model altclip_vision_model chinese_clip"
     " chinese_clip_text_model chinese_clip_vision_model clipseg clipseg_text_model clipseg_vision_model tipsv2"
     " tipsv2_text_model tipsv2_vision_model videoprism",
-    "diffusion_gemma": "diffusion_gemma",
+    "diffusion_gemma": "diffusion_gemma diffusion_gemma_text",
 }  # fmt: skip
 """Module to the model types it holds."""
 
