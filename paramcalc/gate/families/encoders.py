@@ -74,8 +74,8 @@ def tapas_head(c: Config, style: Style, task: str) -> Tree:
     return parts
 
 
-def esm(c: Config) -> Tree:
-    """ESM (Lin et al. 2022): a language model of proteins, with a head that reads contacts from all attention maps."""
+def esm_encoder(c: Config) -> tuple[Style, Tree]:
+    """ESM's layers, and how they differ from BERT's."""
     kind = c.text("position_embedding_type", "absolute")
     if kind not in ("absolute", "rotary"):
         c.warn(f"position_embedding_type {kind!r} stands for no positions at all in the reference")
@@ -90,7 +90,12 @@ def esm(c: Config) -> Tree:
         pooled=("base",),
         single_bias=True,
     )
-    parts = encoder(c, style, layer(c, style, rotary=True if kind == "rotary" else None))
+    return style, encoder(c, style, layer(c, style, rotary=True if kind == "rotary" else None))
+
+
+def esm(c: Config) -> Tree:
+    """ESM (Lin et al. 2022): a language model of proteins, with a head that reads contacts from all attention maps."""
+    style, parts = esm_encoder(c)
     maps = c.size("num_hidden_layers") * c.size("num_attention_heads")
     parts["contacts"] = {"kind": "dense", "path": "contact_head.regression", "inputs": maps, "outputs": 1, "component": "head"}
     c.ignore("vocab_list", "esmfold_config")

@@ -42,7 +42,8 @@ MODULES: dict[str, str] = {
     "experts": "afmoe dots1 exaone_moe flex_olmo flint glm4_moe gpt_oss hy_v3 kolibri1 mellum minimax_m2 mixtral olmoe qwen2_moe "
     "qwen3_moe solar_open",
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
-    "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 mistral4 youtu",
+    "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 mistral4"
+    " mistral_large4_text youtu",
     "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
     "singular": "doge modernbert-decoder",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm ernie4_5 granite helium internlm3 iquestcoder llama ministral"
@@ -117,6 +118,7 @@ MODULES: dict[str, str] = {
     " chinese_clip_text_model chinese_clip_vision_model clipseg clipseg_text_model clipseg_vision_model tipsv2"
     " tipsv2_text_model tipsv2_vision_model videoprism",
     "diffusion_gemma": "diffusion_gemma diffusion_gemma_text",
+    "evolla": "evolla",
 }  # fmt: skip
 """Module to the model types it holds."""
 
