@@ -12,6 +12,7 @@ from paramcalc.costs.training.model_tape import Recipe
 from paramcalc.costs.training.optimizers import OPTIMIZERS, optimizer_named
 from paramcalc.holdings.trainable import ALIASES, METHODS, Method
 from paramcalc.model.architecture import Architecture
+from paramcalc.model.blocks.dense import Dense
 from paramcalc.words.errors import UsageError
 from paramcalc.words.nearest import did_you_mean
 from paramcalc.words.sizes import MAX_SIZE
@@ -141,11 +142,22 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
         adapter_dropout=job.lora_dropout,
         selective=job.checkpointing == "selective",
     )
-    length = job.seq_len or min(LENGTH, architecture.context or LENGTH)
+    length = job.seq_len or _length(architecture)
     warnings = []
     if architecture.context and length > architecture.context:
         warnings.append(f"{length:,} tokens are more than the {architecture.context:,} that the model was made for")
     return Settings(job, method, recipe, scheme, length, tuple(_inputs(job, length, scheme, scheme_from)), tuple(warnings))
+
+
+def _length(architecture: Architecture) -> int:
+    """Tokens of a sequence where none are given: the fixed number that the model takes, one row of features, or its context."""
+    root = architecture.root
+    if isinstance(root.tokens, int):
+        return root.tokens
+    first = next(iter(root.parts.values()), None)
+    if isinstance(first, Dense):
+        return 1
+    return min(LENGTH, architecture.context or LENGTH)
 
 
 def _inputs(job: TrainingJob, length: int, scheme: Scheme, scheme_from: str) -> list[Input]:

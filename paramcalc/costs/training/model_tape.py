@@ -51,6 +51,8 @@ class ModelTape(AttentionRecorder):
         self.copies: dict[str, Value] = {}
         self.frozen = False
         """Whether the layer that is recorded is one of those that do not train (`last-n`)."""
+        self.given = 2 * BYTES["int64"] * batch * length
+        """Bytes that the caller hands in: token ids and labels, or features."""
 
     @property
     def stream_dtype(self) -> str:
@@ -132,6 +134,13 @@ class ModelTape(AttentionRecorder):
         low = self.cast(x, self.recipe.compute)
         made = self.emit("quantized linear", (low,), x.tokens, outputs, low.dtype, temporary=whole, backward=whole, layout=TOKENS_FIRST)
         return self.cast(made, x.dtype)
+
+    def features(self, width: int) -> Value:
+        """The input of a model that looks nothing up, in place of token ids."""
+        rows = self.batch * self.length
+        made = Value(rows, width, self.stream_dtype, Storage(rows * width * BYTES[self.stream_dtype], "features", "", "input"))
+        self.given = made.storage.bytes
+        return made
 
     def adapter(self, name: str) -> Value:
         """A parameter that the method adds."""

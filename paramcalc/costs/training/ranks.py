@@ -78,7 +78,7 @@ class _Made(NamedTuple):
 
 def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage | None, made: _Made) -> Rank:
     settings = made.settings
-    inputs = 2 * 8 * made.tape.batch * made.tape.length
+    inputs = made.tape.given
     quantized = _weight_bytes(made.architecture, settings, rows)
     states = states_of(settings, _of_stage(made.adapted, stage), rows, quantized)
     gathered = _gathered(made, rows, quantized)

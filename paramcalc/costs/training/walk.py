@@ -10,7 +10,9 @@ from paramcalc.costs.training.autograd import BYTES, Op
 from paramcalc.costs.training.loss import LOSSES, Loss
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.model.architecture import Architecture, joined
+from paramcalc.model.blocks.dense import Dense
 from paramcalc.model.blocks.embedding import Embedding
+from paramcalc.model.blocks.feed_forward import FeedForward
 from paramcalc.model.blocks.head import Head
 from paramcalc.model.parts import Block, Group, Place
 from paramcalc.model.tape import Storage, Value
@@ -66,6 +68,8 @@ class Walk:
         if self.stream is None:
             raise UsageError(f"{self.architecture.name} has no layers that a stream runs through", place="model")
         self._close()
+        if self.logits is None:
+            self.skipped.append("the loss")
         return self.segments
 
     def loss_storages(self) -> frozenset[Storage]:
@@ -109,7 +113,8 @@ class Walk:
             self.pending = (block, place)  # the first layer makes the bias
             return
         before = len(self.tape.ops)
-        made = forward(self.tape, block, stream, place)
+        read = given(self.tape, block, place) if stream is None and not isinstance(block, Embedding) else stream
+        made = forward(self.tape, block, read, place)
         if stream is None and self.inputs_need_grad and not made.needs_grad:
             made.needs_grad = True
         self.stream = made
@@ -251,6 +256,17 @@ def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Val
             place="model",
             hint="count and infer know this architecture; train does not yet",
         ) from error
+
+
+def given(tape: ModelTape, block: Block, place: Place) -> Value:
+    """What the caller hands to a model that looks nothing up: features, one row a token. Raises UsageError for anything else."""
+    if not isinstance(block, Dense | FeedForward):
+        raise UsageError(
+            f"the input of {place.part}, where the model begins, is not known",
+            place="model",
+            hint="count and infer know this architecture; train does not yet",
+        )
+    return tape.features(int(block.inputs or place.width))
 
 
 def placed(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Place:
