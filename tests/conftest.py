@@ -50,3 +50,21 @@ def run(tmp_path: Path) -> Run:
         )
 
     return call
+
+
+Called = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def called(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Called:
+    """The same in this process, for many calls in little time: exit code, stdout and stderr. An exception is no exit."""
+    from paramcalc.face.cli.app import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["paramcalc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(str(left.value.code or 0)), *capsys.readouterr()
+
+    return call

@@ -180,8 +180,8 @@ class _Memory:
             device, number = find(text)
         plan = self._plan(kind)
         if number not in (1, plan.devices):
-            hint = "state how it is divided, as in tp: 2; a device without a number is each of them"
-            raise UsageError(f"the settings in `{kind}` use {plan.devices} devices, not {number}", place=name, hint=hint)
+            hint = "state the layout, as in tp: 2; a device without a number is each of them"
+            raise UsageError(f"the settings in `{kind}` divide it among {plan.devices}, not {number}", place=name, hint=hint)
         share = share_of_card(plan)
         about = [f"{share:.0%} of {device.name}" if share < 1 else device.name, device.capacity_source]
         return self._verdict(name, kind, budget(device.capacity, plan), ", ".join(filter(None, about)))

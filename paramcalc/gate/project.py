@@ -29,13 +29,17 @@ class Project(NamedTuple):
     """A limit on growth for entries that set none."""
 
 
-@cache
-def project(folder: str = "") -> Project:
-    """The defaults of the project that a folder (the working folder) lies in: the nearest pyproject.toml that sets any.
+def project() -> Project:
+    """The defaults of the project that the working folder lies in: the nearest pyproject.toml that sets any.
 
     Raises InputError with every problem, each as `file:line: key`.
     """
-    start = Path(folder or os.getcwd())  # noqa: PTH109 - Path.cwd is no cheaper, and this runs at every start
+    return _project(os.getcwd())  # noqa: PTH109 - Path.cwd is no cheaper, and this runs at every start
+
+
+@cache
+def _project(folder: str) -> Project:
+    start = Path(folder)
     for where in (start, *start.parents):
         path = where / "pyproject.toml"
         try:

@@ -89,8 +89,19 @@ def _limits(stated: dict[str, str], settings: dict[str, list[str]], defaults: Pr
         fields["max_growth"] = defaults.max_growth
     for kind, texts in settings.items():
         if texts:
-            fields[kind] = {".".join(path): value for path, value in parsed(texts)}
+            fields[kind] = _settings(kind, texts)
     return limits_from(fields, _option)
+
+
+def _settings(kind: str, texts: list[str]) -> dict[str, Any]:
+    """`context=8192` as a setting. Raises UsageError."""
+    try:
+        return {".".join(path): value for path, value in parsed(texts)}
+    except UsageError as error:
+        hint = "as in --inference context=8192" if kind == "inference" else "as in --training method=lora"
+        raise UsageError(
+            [each._replace(message=each.message.replace("--set", f"--{kind}"), hint=hint) for each in error.problems]
+        ) from error
 
 
 def _option(key: str) -> str:
@@ -111,10 +122,13 @@ def _checked(names: Sequence[str], options: Options, limited: bool) -> list[Repo
     return [*reports, check_models(models, options)] if models else reports
 
 
-def _answer(reports: list[Report], form: CheckFormat, output: Path | None, written: list[tuple[CheckFormat, Path]], update: bool) -> None:
-    for kind, path in written:
-        write(_text(reports, kind), path)
-    write(_text(reports, form), output)
+def _answer(
+    reports: list[Report], form: CheckFormat, output: Path | None, written: Sequence[tuple[CheckFormat, Path | None]], update: bool
+) -> None:
+    for kind, path in [*written, (form, output)]:
+        text = _text(reports, kind)
+        if text.strip() or path is not None:
+            write(text, path)
     remarks = [text for each in reports for text in _remarks(each, warnings=form is not CheckFormat.json)]
     if form is CheckFormat.github:
         from paramcalc.face.render.check import line
