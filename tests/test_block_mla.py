@@ -52,3 +52,15 @@ def test_it_remembers_the_latent_and_the_rotary_key() -> None:
         ("latent", (11,), (3, 5 + 4), 9),
         ("rope_key", (2,), (3, 2), 9),
     ]
+
+
+def test_without_a_rotary_key_the_latent_is_all_that_is_made_and_kept() -> None:
+    assert shapes(rope_dim=0)["kv_a_proj_with_mqa.weight"] == (11, 7)
+    assert shapes(rope_dim=0)["q_proj.weight"] == (3 * 5, 7)
+    assert [row.shape for row in caches(model(rope_dim=0))] == [(11,)]
+
+
+def test_a_layer_that_reuses_a_latent_makes_and_keeps_none() -> None:
+    found = shapes(reuses=True)
+    assert set(found) == {"q_proj.weight", "kv_b_proj.weight", "o_proj.weight"}
+    assert not list(caches(model(reuses=True)))

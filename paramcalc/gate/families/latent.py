@@ -9,7 +9,7 @@ from typing import Any
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.llama import LLAMA, PLAIN, Layout, decoder
 from paramcalc.gate.families.mixtures import DEEPSEEK, FIRST_DENSE, mixture, sparse_after
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, depth, per_layer, tree
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, depth, layer_norm, per_layer, tree
 
 FULL = {"full": "full", "shared": "shared"}
 """The words of `indexer_types`."""
@@ -149,6 +149,50 @@ def stream_head(streams: int) -> Tree:
     return tree(kind="hyper_connection", path="hc_head", streams=streams, maps="in", names=names)
 
 
+def positioned(c: Config) -> list[str]:
+    """What Mistral Large 4's layers differ in: whether they rotate (`rope`), reuse an earlier layer's latent (`reuse`) and
+    choose what they look at (`full`) or share a choice."""
+    layers, period = depth(c), c.optional("no_rope_layer_interval") or 4
+    rotated = c.listed("no_rope_layers") or [int((index + 1) % period != 0) for index in range(layers)]
+    sources = c.listed("kv_source_layers") or list(range(layers))
+    if len(rotated) < layers or len(sources) != layers:
+        c.fail("no_rope_layers", f"expected a number for each of {layers} layers, got {len(rotated)} and {len(sources)} kv_source_layers")
+        return ["rope_own_full"] * layers
+    seen = dsa_indexers(c)
+    return [
+        f"{'rope' if rotated[index] else 'plain'}_{'own' if sources[index] == index else 'reuse'}_{seen[index]}" for index in range(layers)
+    ]
+
+
+def mistral_large4(c: Config) -> Tree:
+    """Mistral Large 4 (2026): queries straight from the width and scaled by position a head, every fourth layer without
+    positions, whose keys are all of the latent; an indexer with a norm and a scale of its own."""
+    heads, index_heads = c.size("num_attention_heads"), c.size("index_n_heads")
+
+    def scaling(path: str, number: int) -> Tree:
+        bias = tree(kind="tensor", type="bias", shape=[number], path=f"{path}.softmax_scaling.bias", component="attention")
+        return {"scale": bias | {"path": f"{path}.softmax_scaling.scale", "type": "weight"}, "shift": bias}
+
+    def attend(c: Config, word: str) -> Tree:
+        block = {key: value for key, value in latent(c).items() if key != "q_rank"}
+        if word.startswith("plain"):
+            block |= {"nope_dim": block["nope_dim"] + block["rope_dim"], "rope_dim": 0}
+        return block | tree(reuses=True if "reuse" in word else None)
+
+    def beside(c: Config, word: str, _: str) -> Tree:
+        parts = {f"softmax_{name}": part for name, part in scaling("self_attn", heads).items()}
+        if not word.endswith("full"):
+            return parts
+        path = "self_attn.indexer"
+        parts |= {f"index_{name}": part for name, part in scaling(path, index_heads).items()}
+        parts["index_norm"] = layer_norm(f"{path}.q_input_norm") | {"component": "attention"}
+        names = {"q_proj": "wq_b", "k_proj": "wk"}
+        return parts | {"indexer": tree(kind="indexer", path=path, heads=index_heads, head_dim=c.size("index_head_dim"), names=names)}
+
+    feeds = partial(FIRST_DENSE, words="mlp_layer_types")
+    return decoder(c, attend=attend, feed=PLAIN, experts=DEEPSEEK, feeds=feeds, sees=positioned, beside=beside)
+
+
 V3 = partial(decoder, attend=latent, feed=PLAIN, experts=DEEPSEEK)
 DSA = partial(V3, attend=partial(latent, needs_rank=True), beside=indexer)
 
@@ -162,6 +206,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "glm_moe_dsa": partial(DSA, feeds=partial(FIRST_DENSE, words="mlp_layer_types"), sees=dsa_indexers),
     "hy_v4": hy_v4,
     "minicpm3": minicpm3,
+    "mistral_large4_text": mistral_large4,
     "mistral4": partial(V3, feeds=FIRST_DENSE),
     "youtu": partial(decoder, attend=latent, feed=PLAIN, tie=True),
 }

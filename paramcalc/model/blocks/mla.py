@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
-from paramcalc.words.sizes import Size
+from paramcalc.words.sizes import MAX_SIZE, Size
 
 if TYPE_CHECKING:
     from paramcalc.model.tape import Tape, Value
@@ -29,7 +31,8 @@ class MLA(Block):
     """Without one, queries come straight from the width."""
     kv_rank: Count
     nope_dim: Count
-    rope_dim: Count
+    rope_dim: Annotated[int, Field(ge=0, le=MAX_SIZE)]
+    """0 where nothing is rotated: then there is no shared key (Mistral Large 4's layers without positions)."""
     v_dim: Count
     query_dim: Count | None = None
     """Dims of one head's query, where the reference does not take nope_dim + rope_dim (LongCat)."""
@@ -43,6 +46,8 @@ class MLA(Block):
     """Whether the shared rotary key has a norm (dots 3)."""
     sinks: bool = False
     """One learned logit per head that takes attention away from all tokens."""
+    reuses: bool = False
+    """Whether it expands an earlier layer's latent, and so makes and keeps none of its own."""
     window: Count | None = None
     """Tokens a query can look back."""
     dropout: Share = 0.0
@@ -59,8 +64,9 @@ class MLA(Block):
                 yield from linear("q_b_proj", n.heads * query_dim, n.q_rank, split=0)
         else:
             yield from linear("q_proj", n.heads * query_dim, at.width, split=0)
-        yield from linear("kv_a_proj_with_mqa", n.kv_rank + n.rope_dim, at.width, bias=self.bias)
-        yield from norm("kv_a_layernorm", n.kv_rank)
+        if not self.reuses:
+            yield from linear("kv_a_proj_with_mqa", n.kv_rank + n.rope_dim if self.rope_dim else n.kv_rank, at.width, bias=self.bias)
+            yield from norm("kv_a_layernorm", n.kv_rank)
         yield from linear("kv_b_proj", n.heads * (n.nope_dim + n.v_dim), n.kv_rank, split=0)
         yield from linear("o_proj", at.width, n.heads * n.v_dim, bias=self.bias, split=1)
         if self.rope_norm:
@@ -72,11 +78,14 @@ class MLA(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         n = self.sized
+        if self.reuses:
+            return
         yield CacheRow("latent", (n.kv_rank,), window=self.window, expanded=(n.heads, n.nope_dim + n.v_dim))
-        yield CacheRow("rope_key", (n.rope_dim,), window=self.window, expanded=(n.heads, n.rope_dim))
+        if self.rope_dim:
+            yield CacheRow("rope_key", (n.rope_dim,), window=self.window, expanded=(n.heads, n.rope_dim))
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        if self.q_gate or self.rope_norm or self.query_dim:
+        if self.q_gate or self.rope_norm or self.query_dim or self.reuses or not self.rope_dim:
             raise NotImplementedError("latent attention of this form")
         heads, nope, rope, v_dim = self.heads, self.nope_dim, self.rope_dim, self.v_dim
         latent = tape.rms_norm(tape.linear("q_a_proj", x), name="q_a_layernorm.weight") if self.q_rank else x
