@@ -7,6 +7,7 @@ unless told otherwise. Training in int8 or int4 means adapters on a frozen quant
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paramcalc.costs.devices import find
@@ -183,6 +184,7 @@ def _training(architecture: Architecture, length: int, **options: Any) -> Traini
 
     job = TrainingJob(seq_len=length, checkpointing="full", **options)
 
+    @cache
     def on(count: int) -> TrainingPlan:
         return plan_training(architecture, job._replace(dp=count, zero=3) if count > 1 else job)
 
@@ -200,20 +202,23 @@ def smallest(on: Callable[[int], int]) -> Gpus | None:
     for device, name in CARDS:
         if total <= find(device)[0].capacity:
             return Gpus(1, device, name)
-    offers = sorted((count * find(device)[0].capacity, count, device) for count in _powers() for device in SEVERAL)
+    two = _or(on, 2, total)
+    divides = 2 * (total - two)  # of what one card would hold, the part that more cards share
     names = dict(CARDS)
-    need: dict[int, int] = {}
-    for together, count, device in offers:
-        if together < total // 2:  # nothing that is divided takes less than half of it
-            continue
-        if count not in need:
-            try:
-                need[count] = on(count)
-            except ParamcalcError:
-                need[count] = total
-        if need[count] <= together // count:
+    for _, count, device in sorted((count * find(device)[0].capacity, count, device) for count in _powers() for device in SEVERAL):
+        capacity = find(device)[0].capacity
+        guess = total - divides + divides // count
+        if guess <= capacity * 11 // 10 and (two if count == 2 else _or(on, count, total)) <= capacity:
             return Gpus(count, device, names[device])
     return None
+
+
+def _or(on: Callable[[int], int], count: int, otherwise: int) -> int:
+    """What each of so many takes; as much as one alone where a model cannot be divided so."""
+    try:
+        return on(count)
+    except ParamcalcError:
+        return otherwise
 
 
 def _powers() -> list[int]:
