@@ -79,15 +79,17 @@ def audio_text(
     *,
     sound: tuple[str, str] = ("audio_config", "audio_tower"),
     bridge_path: str = "multi_modal_projector",
+    beside: Callable[[Config], Tree] | None = None,
     ties: bool = True,
 ) -> Tree:
-    """An encoder of sound, a bridge, and a language model. `sound` is the encoder's key and reference name; `ties` says
-    whether the class heeds the flag that ties the head."""
+    """An encoder of sound, a bridge, and a language model. `sound` is the encoder's key and reference name; `beside` makes
+    parts that stand beside it; `ties` says whether the class heeds the flag that ties the head."""
     task, words, sounds = c.task("generation"), c.part("text_config"), c.part(sound[0])
     if c.architecture().endswith("Encoder"):  # its config is a part of this one
         refuse(c)
     width = words.size("hidden_size")
     parts = tower(sounds, "audio", sound[1])
+    parts |= beside(c) if beside else {}
     parts["projector"] = projector(bridge_path, bridge(c, sounds, width))
     parts |= nested(words, "text", "language_model")
     parts = parts if task == "base" else beneath("model", parts)

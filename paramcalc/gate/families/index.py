@@ -31,6 +31,8 @@ MODULES: dict[str, str] = {
     "perceiver": "perceiver",
     "transcribe": "nemo_speechlm nemotron3_5_transcribe_asr_audio nemotron3_5_transcribe_audio"
     " nemotron3_5_transcribe_word_timestamp nemotron3_diarization nemotron3_diarization_audio",
+    "vibevoice": "vibevoice vibevoice_acoustic_tokenizer vibevoice_acoustic_tokenizer_decoder"
+    " vibevoice_acoustic_tokenizer_encoder vibevoice_asr",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
     " wav2vec2-bert wav2vec2-conformer",

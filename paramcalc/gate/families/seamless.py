@@ -104,7 +104,7 @@ def units(c: Config, decoder: Callable[[Config], Tree]) -> Tree:
     parts = {name: side | {"path": prefix + side["path"]} for name, side in sides.items()}
     tie = "units.decoder.embedding" if own.flag("tie_word_embeddings", True) else None
     head = tree(kind="head", path="lm_head", outputs=own.size("vocab_size"), tied=tie)
-    return {"path": "t2u_model", "cache": False, **parts, "head": head}
+    return {"path": "t2u_model", "tower": "speech", "cache": False, **parts, "head": head}
 
 
 def spoken(c: Config) -> Tree:
@@ -158,6 +158,7 @@ def vocoder(c: Config) -> Tree:
     named = {name: {"kind": "embedding", "vocabulary": rows, "size": size, "path": path} for name, path, rows, size in tables}
     return {
         "path": "vocoder",
+        "tower": "speech",
         "cache": False,
         "durations": {"path": "dur_predictor", **predictor(unit, unit, c.size("variance_predictor_kernel_size"))},
         **named,

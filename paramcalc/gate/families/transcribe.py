@@ -109,9 +109,9 @@ def transcribe(c: Config) -> Tree:
     if c.task("generation") != "base":
         parts = under("model.", parts)
         outputs = {"inputs": when.size("hidden_size"), "outputs": when.size("vocab_size"), "kernel": 1}
-        parts["timestamp_head"] = {"kind": "convolution", "path": "word_timestamp_head", "component": "head"} | outputs
-    stream = " ".join(made["parts"])
-    return made | {"parts": made["parts"] | parts, "flow": [stream]}
+        last = {"kind": "convolution", "path": "word_timestamp_head", "component": "head"} | outputs
+        parts["timestamp_head"] = {"path": "", "tower": "audio", "output": last}
+    return made | {"parts": made["parts"] | parts}
 
 
 FAMILIES = {
