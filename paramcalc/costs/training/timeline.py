@@ -88,7 +88,7 @@ class _Run:
 
     def redone(self, segment: Segment) -> bool:
         """Whether a segment keeps its input alone and is computed again on the way back."""
-        return self.policy.checkpointing and segment.layer
+        return self.policy.checkpointing and segment.layer and segment.exit.needs_grad
 
     def passes(self) -> Passes:
         total = self.shard(self.gradients())
