@@ -42,3 +42,9 @@ def test_it_remembers_one_small_key_a_token() -> None:
 def test_without_keys_of_its_own_it_remembers_nothing() -> None:
     assert caches(model(keys=False)) == []
     assert set(shapes(keys=False)) == {"q_proj.weight", "weights_proj.weight"}
+
+
+def test_pooled_keys_need_gates_and_positions_within_the_pool_and_what_they_are_made_from_is_remembered() -> None:
+    added = {name: shape for name, shape in shapes(pool=4).items() if name.startswith("pool")}
+    assert added == {"pool_position": (4, 5), "pool_gate": (5, 7)}
+    assert [row.shape for row in caches(model(pool=4))] == [(5 + 5 + 1,)]

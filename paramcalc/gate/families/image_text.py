@@ -41,6 +41,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "glm46v": partial(image_text, **INSIDE),
     "glm4v": partial(image_text, **INSIDE, inner_tie=True),
     "glm4v_moe": partial(image_text, **INSIDE, inner_tie=True),
+    "glm5_next": partial(image_text, **INSIDE),
     "glm_ocr": partial(image_text, **INSIDE, inner_tie=True),
     "glmga": partial(image_text, **INSIDE),
     "got_ocr2": partial(image_text, bridge=by.convolved),

@@ -77,13 +77,14 @@ MODULES: dict[str, str] = {
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
     "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fuyu gemma3 glm46v"
-    " glm4v glm4v_moe glm_ocr glmga got_ocr2 hyperclovax_vision_v2 idefics2 idefics3 internvl kimi_k25 lfm2_vl"
-    " lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl mistral3"
-    " mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe smolvlm"
-    " video_llama_3 video_llava vipllava",
+    " glm4v glm4v_moe glm5_next glm_ocr glmga got_ocr2 hyperclovax_vision_v2 idefics2 idefics3 internvl"
+    " kimi_k25 lfm2_vl lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl"
+    " mistral3 mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe"
+    " smolvlm video_llama_3 video_llava vipllava",
     "visual": "cohere_compass_vision ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision"
-    " glm_ocr_vision qwen2_5_omni_vision_encoder qwen2_5_vl_vision qwen2_vl_vision qwen3_5_moe_vision"
-    " qwen3_5_vision qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_vision",
+    " glm5_next_vision glm_ocr_vision qwen2_5_omni_vision_encoder qwen2_5_vl_vision qwen2_vl_vision"
+    " qwen3_5_moe_vision qwen3_5_vision qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision"
+    " qwen4_exp_vision",
     "texts": "cosmos3_edge_text ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text granite4_vision_text"
     " granite_docling_text hunyuan_vl_text molmo2_text paddleocr_vl_text qwen2_5_omni_text qwen2_5_vl_text"
     " qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text step3p5",
@@ -121,6 +122,7 @@ MODULES: dict[str, str] = {
     " tipsv2_text_model tipsv2_vision_model videoprism",
     "diffusion_gemma": "diffusion_gemma diffusion_gemma_text",
     "evolla": "evolla",
+    "glm5": "glm5_next_text",
 }  # fmt: skip
 """Module to the model types it holds."""
 

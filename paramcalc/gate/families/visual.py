@@ -118,7 +118,7 @@ def qwen3(c: Config, *, omni: bool = False) -> Tree:
 def glm4v(c: Config, *, ocr: bool = False) -> Tree:
     """GLM-4.1V (GLM-V Team 2025): RMS norms, a convolution that merges a square of patches, then a gated network.
 
-    GLM-OCR norms queries and keys and has no table of positions.
+    GLM-OCR norms queries and keys and has no table of positions; GLM-5.3 Flash is like it.
     """
     width, outputs, side, biased = c.size("hidden_size"), c.size("out_hidden_size"), c.size("spatial_merge_size"), c.flag("attention_bias")
     before: Tree = {"patches": video_patches(c, width)}
@@ -129,7 +129,7 @@ def glm4v(c: Config, *, ocr: bool = False) -> Tree:
         before |= {"position": {"rows": patches(c), "path": "embeddings.position_embedding"}, "embedding_norm": rms("post_conv_layernorm")}
         attend = fused_attention(c, width, bias=["q", "k", "v"] if biased else None)
         layer = encoder_layer(BLOCK, attend, gated(c, bias=False, size=outputs), norm=rms)
-    inner = outputs * c.size("in_channels") if ocr else c.size("intermediate_size")
+    inner = c.optional("projection_intermediate_size") or (outputs * c.size("in_channels") if ocr else c.size("intermediate_size"))
     after = {
         "norm": rms("post_layernorm"),
         "merge": {"kind": "convolution", "path": "downsample", "outputs": outputs, "kernel": [side, side], "stride": [side, side]},
@@ -159,6 +159,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "exaone4_5_vision": qwen2_5,
     "glm4v_moe_vision": glm4v,
     "glm4v_vision": glm4v,
+    "glm5_next_vision": partial(glm4v, ocr=True),
     "glm_ocr_vision": partial(glm4v, ocr=True),
     "qwen2_5_omni_vision_encoder": partial(qwen2_5, split=True),
     "qwen2_5_vl_vision": qwen2_5,

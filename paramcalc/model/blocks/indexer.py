@@ -15,7 +15,7 @@ class Indexer(Block):
     DeepSeek-V3.2-Exp, §2.1, the lightning indexer).
 
     Weights: q [heads·head_dim, q_inputs], k [head_dim, width] with its norm, and one weight a head [heads, width].
-    Cache per token and layer: head_dim elements.
+    Cache per token and layer: head_dim elements; with a `pool` also the gates, and whether the token is one.
     """
 
     home: ClassVar[str] = "attention"
@@ -33,6 +33,8 @@ class Indexer(Block):
     """Whether queries pass an RMS norm [head_dim]."""
     weights: bool = True
     """Whether each head's score has a weight that is made from the stream."""
+    pool: Count | None = None
+    """Tokens whose keys are pooled into one by gates [head_dim, width] and positions [pool, head_dim] (GLM-5.3)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         heads, head_dim = self.sized.heads, self.sized.head_dim
@@ -49,7 +51,10 @@ class Indexer(Block):
             yield from norm("k_norm", head_dim, bias=self.key_norm == "layer")
         if self.weights:
             yield from linear("weights_proj", heads, at.width, split=0)
+        if self.pool:
+            yield Row("pool_position", (self.sized.pool, head_dim), role="pool_position")
+            yield Row("pool_gate", (head_dim, at.width), role="pool_gate")
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         if self.keys:
-            yield CacheRow("index_key", (self.sized.head_dim,))
+            yield CacheRow("index_key", (2 * self.sized.head_dim + 1 if self.pool else self.sized.head_dim,))
