@@ -111,8 +111,9 @@ def gemma3n_text(c: Config) -> Tree:
     return document(c, decoder_parts(c, layers, rms("norm"), extra=extra, tie=True))
 
 
-def overrides(c: Config, words: list[str]) -> Callable[[int, str], int | None]:
-    """What a layer's heads are where they are not the model's: from `per_layer_config`, else as global layers have them."""
+def overrides(c: Config, words: list[str], *, kv_heads: int | None = None) -> Callable[[int, str], int | None]:
+    """What a layer's heads are where they are not the model's: from `per_layer_config`, else as global layers have them
+    (with `kv_heads`, if given)."""
     stated = c.value("per_layer_config") if c.states("per_layer_config") else None
     found: dict[int, Mapping[str, object]] = {}
     if isinstance(stated, Mapping):
@@ -122,7 +123,7 @@ def overrides(c: Config, words: list[str]) -> Callable[[int, str], int | None]:
             else:
                 c.fail("per_layer_config", f"expected head_dim and num_key_value_heads by layer, got {key}: {values!r:.60}")
     elif not c.states("per_layer_config"):
-        kv_heads = c.optional("num_global_key_value_heads") if c.flag("attention_k_eq_v") else None
+        kv_heads = kv_heads or (c.optional("num_global_key_value_heads") if c.flag("attention_k_eq_v") else None)
         usual = tree(head_dim=c.optional("global_head_dim") or 512, num_key_value_heads=kv_heads)  # 512: the class's own default
         found = {index: usual for index, word in enumerate(words) if word == "global"}
     c.ignore("num_global_key_value_heads", "global_head_dim", "is_causal")

@@ -152,6 +152,20 @@ def imagegpt(c: Config) -> Tree:
     return made
 
 
+def decision_transformer(c: Config) -> Tree:
+    """Decision Transformer (Chen et al. 2021): GPT-2 over returns, states and actions, each through a dense layer."""
+    if c.task("base") != "base":
+        c.fail("architectures", f"{c.architecture()!r} is a class whose head is not known for {c.model_type}")
+    c.serves = "base"
+    made = gpt2(c)
+    sizes = {"return": 1, "state": c.size("state_dim"), "action": c.size("act_dim")}
+    into = {f"{name}_in": {"kind": "dense", "path": f"embed_{name}", "inputs": size} for name, size in sizes.items()}
+    paths = {"return": "predict_return", "state": "predict_state", "action": "predict_action.{}"}
+    out = {f"{name}_out": {"kind": "dense", "path": paths[name], "outputs": size, "component": "head"} for name, size in sizes.items()}
+    steps = {"kind": "embedding", "vocabulary": c.size("max_ep_len"), "path": "embed_timestep", "component": "position_embedding"}
+    return made | {"parts": {"steps": steps, **into, "stream_norm": layer_norm("embed_ln"), **under("encoder.", made["parts"]), **out}}
+
+
 def openai_gpt(c: Config) -> Tree:
     """GPT (Radford et al. 2018): norms behind each block and none at the end."""
     drop = rate(c, "resid_pdrop")
@@ -221,6 +235,7 @@ def gpt_neo(c: Config) -> Tree:
 
 FAMILIES = {
     "ctrl": ctrl,
+    "decision_transformer": decision_transformer,
     "gpt2": gpt2,
     "gpt-sw3": gpt2,
     "gpt_bigcode": partial(gpt2, transposed=False),

@@ -11,7 +11,7 @@ from paramcalc.words.errors import UnknownArchitectureError
 from paramcalc.words.nearest import did_you_mean
 
 MODULES: dict[str, str] = {
-    "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo imagegpt openai-gpt ctrl",
+    "gpt": "gpt2 gpt-sw3 gpt_bigcode gpt_neo imagegpt openai-gpt ctrl decision_transformer",
     "neox": "bloom codegen falcon gpt_neox gpt_neox_japanese gptj mpt",
     "bart": "bart blenderbot blenderbot-small m2m_100 mbart pegasus plbart",
     "paired": "encoder-decoder modernvbert speech-encoder-decoder ultravbert vision-encoder-decoder",
@@ -70,6 +70,8 @@ MODULES: dict[str, str] = {
     "mobilevit": "cvt levit mobilevit mobilevitv2",
     "focal": "focalnet hiera pp_lcnet",
     "layouts": "bros canine dpr layoutlmv3 lilt markuplm splinter visual_bert",
+    "retrievers": "aimv2 aimv2_text_model aimv2_vision_model embedding_gemma2 embedding_gemma2_text mlcd mlcd_vision_model"
+    " muse_glimmer_assistant openai_privacy_filter",
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
