@@ -79,6 +79,18 @@ class Tape(ABC):
         """x Wᵀ with a bare parameter, or one derived from it."""
 
     @abstractmethod
+    def convolution(self, x: Value, tokens: int, width: int) -> Value:
+        """The block's convolution, which makes so many positions of so many channels."""
+
+    @abstractmethod
+    def prepend(self, x: Value, front: Value) -> Value:
+        """The stream with the same tokens in front of each sequence."""
+
+    @abstractmethod
+    def first(self, x: Value) -> Value:
+        """A view of the first token of each sequence."""
+
+    @abstractmethod
     def lookup(self, name: str, index: str = "given") -> Value:
         """Rows of a table for each token. `index`: `given` by the caller, `made` on the way, one row of them for the whole
         batch (`shared`), or `kept` by the model."""
@@ -129,6 +141,10 @@ class Tape(ABC):
     @abstractmethod
     def copy(self, x: Value, width: int | None = None) -> Value:
         """The same, or repeated to `width`, in new memory that lies token by token."""
+
+    @abstractmethod
+    def by_head(self, x: Value) -> Value:
+        """A copy that lies head by head."""
 
     @abstractmethod
     def matmul(self, x: Value, y: Value, width: int) -> Value:

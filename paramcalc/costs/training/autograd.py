@@ -188,6 +188,15 @@ class Recorder(Tape):
             return x
         return self.emit("repeat", (x,), x.tokens, x.width * times, x.dtype, layout=HEADS_FIRST)
 
+    def prepend(self, x: Value, front: Value) -> Value:
+        rows = x.tokens + self.batch * (front.elements // x.width)
+        return self.emit("join", (front, x), rows, x.width, promoted(front, x), layout=TOKENS_FIRST)
+
+    def first(self, x: Value) -> Value:
+        made = self.emit("first token", (x,), self.batch, x.width, x.dtype, view=True, layout=STRIDED)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return made
+
     def spread(self, x: Value, times: int) -> Value:
         made = self.emit("spread", (x,), x.tokens, x.width * times, x.dtype, view=True)
         self.ops[-1] = self.ops[-1]._replace(passes=False)
@@ -221,6 +230,9 @@ class Recorder(Tape):
         if x.layout == HEADS_FIRST or self.batch == 1:
             return x
         return self.emit("reshape", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
+
+    def by_head(self, x: Value) -> Value:
+        return self.emit("copy", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
 
     def by_token(self, x: Value) -> Value:
         """Heads put back beside each other for a token: a copy unless they lie so."""

@@ -142,20 +142,19 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
         adapter_dropout=job.lora_dropout,
         selective=job.checkpointing == "selective",
     )
-    length = job.seq_len or _length(architecture)
+    fixed = architecture.root.tokens
+    length = fixed if isinstance(fixed, int) else job.seq_len or _length(architecture)
     warnings = []
+    if job.seq_len and job.seq_len != length:
+        warnings.append(f"the model takes {length:,} tokens, whatever seq_len says")
     if architecture.context and length > architecture.context:
         warnings.append(f"{length:,} tokens are more than the {architecture.context:,} that the model was made for")
     return Settings(job, method, recipe, scheme, length, tuple(_inputs(job, length, scheme, scheme_from)), tuple(warnings))
 
 
 def _length(architecture: Architecture) -> int:
-    """Tokens of a sequence where none are given: the fixed number that the model takes, one row of features, or its context."""
-    root = architecture.root
-    if isinstance(root.tokens, int):
-        return root.tokens
-    first = next(iter(root.parts.values()), None)
-    if isinstance(first, Dense):
+    """Tokens of a sequence where none are given: one row of features, or its context."""
+    if isinstance(next(iter(architecture.root.parts.values()), None), Dense):
         return 1
     return min(LENGTH, architecture.context or LENGTH)
 

@@ -12,7 +12,7 @@ from paramcalc.holdings.inventory import placed
 from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
-from paramcalc.model.tape import FP32, TOKENS_FIRST, Storage, Value
+from paramcalc.model.tape import FP32, STRIDED, TOKENS_FIRST, Storage, Value
 
 
 class Recipe(NamedTuple):
@@ -135,9 +135,9 @@ class ModelTape(AttentionRecorder):
         made = self.emit("quantized linear", (low,), x.tokens, outputs, low.dtype, temporary=whole, backward=whole, layout=TOKENS_FIRST)
         return self.cast(made, x.dtype)
 
-    def features(self, width: int) -> Value:
-        """The input of a model that looks nothing up, in place of token ids."""
-        rows = self.batch * self.length
+    def features(self, width: int, rows: int | None = None) -> Value:
+        """The input of a model that looks nothing up, in place of token ids; `rows` a sequence."""
+        rows = self.batch * (rows or self.length)
         made = Value(rows, width, self.stream_dtype, Storage(rows * width * BYTES[self.stream_dtype], "features", "", "input"))
         self.given = made.storage.bytes
         return made
@@ -177,6 +177,12 @@ class ModelTape(AttentionRecorder):
         weights = (self.weight(name),) if self.has(name) else ()
         saved = (x.storage, self.kept(4 * x.tokens * parts, "reciprocal deviation"))
         return self.emit("rms norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved, layout=TOKENS_FIRST)
+
+    def convolution(self, x: Value, tokens: int, width: int) -> Value:
+        """Keeps its input and its kernels, whichever gradients are asked for; the kernel library's workspace is not known."""
+        low, kernels = self.low(x), self.low_weight(self.weight("weight"))
+        saved = (low.storage, kernels.storage)
+        return self.emit("convolution", (low, kernels), tokens, width, low.dtype, saved=saved, layout=STRIDED)
 
     # positions
 

@@ -10,10 +10,13 @@ from paramcalc.costs.training.autograd import BYTES, Op
 from paramcalc.costs.training.loss import LOSSES, Loss
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.model.architecture import Architecture, joined
+from paramcalc.model.blocks.attention import Attention
+from paramcalc.model.blocks.convolution import Convolution
 from paramcalc.model.blocks.dense import Dense
 from paramcalc.model.blocks.embedding import Embedding
 from paramcalc.model.blocks.feed_forward import FeedForward
 from paramcalc.model.blocks.head import Head
+from paramcalc.model.blocks.tensor import Tensor
 from paramcalc.model.parts import Block, Group, Place
 from paramcalc.model.tape import Storage, Value
 from paramcalc.words.errors import UsageError
@@ -59,12 +62,15 @@ class Walk:
         self.logits: Value | None = None
         self.head_ops: tuple[Op, ...] = ()
         """The operations of the output matrix and the loss."""
+        self.sources = {block.source_tokens for block, _ in architecture.blocks() if isinstance(block, Attention)} - {None}
+        """Fixed numbers of tokens that cross attention reads: an encoder is what makes so many."""
         self.traced: dict[tuple[str, bool, bool, str], Segment] = {}
 
     def record(self) -> list[Segment]:
         """All segments in the order of the forward pass, the loss last."""
         root = self.architecture.root
-        self._parts(root, Place(width=Size(root.width or 0, "hidden_size")))
+        tokens = "context" if root.tokens is None else root.tokens
+        self._parts(root, Place(width=Size(root.width or 0, "hidden_size"), tokens=tokens, cached=root.cache is not False))
         if self.stream is None:
             raise UsageError(f"{self.architecture.name} has no layers that a stream runs through", place="model")
         self._close()
@@ -98,6 +104,9 @@ class Walk:
         place = placed(part, name, at)
         self.stream = x
         if isinstance(part, Block):
+            if x is None and not isinstance(part, Embedding):
+                joined = sum(each.shape[-2] for each in group.parts.values() if isinstance(each, Tensor) and each.joins)
+                self.stream = given(self.tape, part, place, joined)
             self._block(part, name, place)
         elif part.tower:
             self.skipped.append(f"{name} (a {part.tower} tower)")
@@ -113,8 +122,7 @@ class Walk:
             self.pending = (block, place)  # the first layer makes the bias
             return
         before = len(self.tape.ops)
-        read = given(self.tape, block, place) if stream is None and not isinstance(block, Embedding) else stream
-        made = forward(self.tape, block, read, place)
+        made = forward(self.tape, block, stream, place)
         if stream is None and self.inputs_need_grad and not made.needs_grad:
             made.needs_grad = True
         self.stream = made
@@ -126,11 +134,15 @@ class Walk:
             self.head_ops = tuple(self.tape.ops[before:])
 
     def _group(self, group: Group, name: str, place: Place) -> None:
-        if group.tokens == "source" and self.tape.source is None:
+        if (group.tokens == "source" or group.tokens in self.sources) and self.tape.source is None:
+            length = self.tape.length
+            if isinstance(group.tokens, int):
+                self.tape.length = group.tokens
             self._parts_of_stack(group, place)
             self._close()
             self.tape.source, self.tape.relative = self.stream, None
             self.stream = self.entry = None
+            self.tape.length = length
         else:
             self._parts_of_stack(group, place)
 
@@ -258,15 +270,18 @@ def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Val
         ) from error
 
 
-def given(tape: ModelTape, block: Block, place: Place) -> Value:
-    """What the caller hands to a model that looks nothing up: features, one row a token. Raises UsageError for anything else."""
-    if not isinstance(block, Dense | FeedForward):
-        raise UsageError(
-            f"the input of {place.part}, where the model begins, is not known",
-            place="model",
-            hint="count and infer know this architecture; train does not yet",
-        )
-    return tape.features(int(block.inputs or place.width))
+def given(tape: ModelTape, block: Block, place: Place, joined: int = 0) -> Value:
+    """What the caller hands to a model that looks nothing up: features, one row a token, or pixels and frames for a convolution
+    that makes the tokens, of which `joined` stand beside. Raises UsageError for anything else."""
+    if isinstance(block, Dense | FeedForward):
+        return tape.features(int(block.inputs or place.width))
+    if isinstance(block, Convolution) and isinstance(place.tokens, int) and block.divides:
+        return tape.features(int(block.inputs or place.width), (place.tokens - joined) * block.strides)
+    raise UsageError(
+        f"the input of {place.part}, where the model begins, is not known",
+        place="model",
+        hint="count and infer know this architecture; train does not yet",
+    )
 
 
 def placed(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Place:

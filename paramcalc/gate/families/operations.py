@@ -135,6 +135,8 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["upcast"] = False
     if c.model_type in RELATIVE:
         facts["relative"] = True
+    if c.model_type == "whisper":
+        facts["contiguous"] = True
     if style := next((style for style, types in ROTARY.items() if c.model_type in types), None):
         facts["rotary_style"] = style
     if style := next((style for style in ("unit", "late") if c.model_type in NORMS[style]), None):

@@ -57,7 +57,7 @@ def vit(
     """
     task, width, number = c.task("base"), c.size("hidden_size"), count(c)
     parts: Tree = {"patches": patch(c, "embeddings.patch_embeddings.projection")}
-    parts |= {name: token(f"embeddings.{name}", 1, 1, width) for name in tokens}
+    parts |= {name: token(f"embeddings.{name}", 1, 1, width) | {"joins": True} for name in tokens}
     if task == "masked_image":
         parts["mask_token"] = token("embeddings.mask_token", 1, 1, width)
     rows = number + len(tokens)
@@ -73,7 +73,7 @@ def vit(
 def vit_head(c: Config, task: str) -> Tree:
     """The heads that the ViT classes have."""
     if task == "image_classification":
-        return tree(head=classifier(c, "classifier"))
+        return {"pool": tree(kind="pooling", type="first")} | tree(head=classifier(c, "classifier"))
     if task == "teacher":
         return tree(head=classifier(c, "cls_classifier"), distillation_head=classifier(c, "distillation_classifier"))
     if task == "masked_image":

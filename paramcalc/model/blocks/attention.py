@@ -81,6 +81,8 @@ class Attention(Block):
     rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide"] = "halves"
     """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
     for pairs of dims in every layer (Helium), and `joined` to the dims that are not turned even where there are none (Phi-3)."""
+    contiguous: bool = False
+    """Whether the reference copies queries to lie head by head (Whisper)."""
     upcast: bool = True
     """Whether the reference's plain attention takes its softmax in fp32."""
     dropout: Share = 0.0
@@ -191,7 +193,7 @@ class Attention(Block):
             tables, style = tape.rotary(min(self.rotary_dims or head_dim, head_dim), self.rotary_style), self.rotary_style
             query, key = tape.rotate(query, heads, head_dim, tables, style), tape.rotate(key, kv_heads, head_dim, tables, style)
         mixed = tape.attention(
-            query,
+            tape.by_head(query) if self.contiguous else query,
             key,
             value,
             heads=heads,

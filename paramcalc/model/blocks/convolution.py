@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from math import prod
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row
 from paramcalc.words.sizes import Size
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Convolution(Block):
@@ -48,3 +52,27 @@ class Convolution(Block):
         yield Row("weight", shape, WEIGHT, "convolution", role="convolution")
         if self.bias:
             yield Row("bias", (outputs,), BIAS, "convolution", role="convolution")
+
+    @property
+    def axes(self) -> list[tuple[int, int]]:
+        """Kernel and stride along each axis."""
+        kernel = self.kernel if isinstance(self.kernel, list) else [self.kernel]
+        stride = self.stride if isinstance(self.stride, list) else [self.stride] * len(kernel)
+        return list(zip(kernel, stride, strict=True))
+
+    @property
+    def strides(self) -> int:
+        """Positions of the input to each of the output, where the input is padded to a whole number of them."""
+        return prod(stride for _, stride in self.axes)
+
+    @property
+    def divides(self) -> bool:
+        """Whether outputs follow from inputs by the stride alone: over one axis, or for patches that do not overlap."""
+        return len(self.axes) == 1 or all(kernel == stride for kernel, stride in self.axes)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        if self.transposed or not self.divides:
+            raise NotImplementedError("a convolution of this form")
+        outputs = int(Size(self.outputs, "outputs") if self.outputs else at.width)
+        made = tape.convolution(x, x.tokens // self.strides, outputs)
+        return tape.activation(self.activation, made) if self.activation else made
