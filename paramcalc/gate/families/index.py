@@ -33,6 +33,7 @@ MODULES: dict[str, str] = {
     " nemotron3_5_transcribe_word_timestamp nemotron3_diarization nemotron3_diarization_audio",
     "vibevoice": "vibevoice vibevoice_acoustic_tokenizer vibevoice_acoustic_tokenizer_decoder"
     " vibevoice_acoustic_tokenizer_encoder vibevoice_asr",
+    "transcribers": "canary cohere_asr moonshine moonshine_streaming moonshine_streaming_encoder",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
     " wav2vec2-bert wav2vec2-conformer",
@@ -72,6 +73,7 @@ MODULES: dict[str, str] = {
     "layouts": "bros canine dpr layoutlmv3 lilt markuplm splinter visual_bert",
     "retrievers": "aimv2 aimv2_text_model aimv2_vision_model embedding_gemma2 embedding_gemma2_text mlcd mlcd_vision_model"
     " muse_glimmer_assistant openai_privacy_filter",
+    "series": "time_series_transformer timesfm timesfm2_5",
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
