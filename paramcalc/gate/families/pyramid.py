@@ -259,12 +259,60 @@ def resnet(c: Config) -> Tree:
     return document(c, parts | head, width=stem, cache=False)
 
 
+def maskformer_swin(c: Config) -> Tree:
+    """MaskFormer's Swin: the older names; its backbone norms the maps of all stages."""
+    made = swin(c, layer=DONUT, positions=1, base="model")
+    task = c.task("base")
+    if task == "backbone":
+        parts = {name: part for name, part in made["parts"].items() if not name.startswith("norm_")}
+        first, count = c.size("embed_dim"), len(c.sizes("depths"))
+        norms = {
+            f"norm_{index + 1}": layer_norm("hidden_states_norms.{}", size=first * 2**index) for index in range(min(count, MOST_STAGES))
+        }
+        return made | {"parts": parts | norms}
+    if task != "base":
+        refuse(c)
+    return made
+
+
+def dinov3_convnext(c: Config) -> Tree:
+    """DINOv3's ConvNeXt (Siméoni et al. 2025): the same layers under other names."""
+    task, read = c.task("base"), c.size("num_channels")
+    parts: Tree = {}
+    shape = stages(c, "hidden_sizes", "depths")
+    for index, (width, number) in enumerate(shape):
+        side, path = 2 if index else 4, "downsample_layers.{}"
+        step = {"kind": "convolution", "path": path, "inputs": read, "outputs": width, "kernel": [side] * 2, "stride": [side] * 2}
+        norm = layer_norm(path, size=read if index else width)
+        group = {"path": "model.stages.{}", "width": width} | ({"norm": norm, "step": step} if index else {"step": step, "norm": norm})
+        if number:
+            layer: Tree = {
+                "depthwise": {"kind": "convolution", "path": "depthwise_conv", "kernel": [7, 7], "groups": width},
+                "norm": layer_norm("layer_norm"),
+                "feed_forward": tree(
+                    path="", size=4 * width, gated=False, bias=True, activation=plain_activation(c),
+                    names={"up_proj": "pointwise_conv1", "down_proj": "pointwise_conv2"},
+                ),
+                "scale": token("gamma", width),
+                "flow": ["depthwise norm feed_forward scale +"],
+            }  # fmt: skip
+            group["layers"] = stack("layers.{}", {"layer": layer}, f"{number} layer")
+        parts[f"stage_{index + 1}"], read = group, width
+    if task == "base":
+        parts["norm"] = layer_norm("layer_norm", size=read)
+    elif task != "backbone":
+        refuse(c)
+    return document(c, parts, width=read, cache=False)
+
+
 DONUT = partial(swin_1, words=SWIN_V2, path="attention.self.relative_position_bias_table")
 
 FAMILIES = {
     "convnext": convnext,
     "convnextv2": partial(convnext, second=True),
+    "dinov3_convnext": dinov3_convnext,
     "donut-swin": partial(swin, layer=DONUT, positions=1, base="donut", last=False),
+    "maskformer-swin": maskformer_swin,
     "resnet": resnet,
     "swin": swin,
     "swinv2": partial(swin, layer=swin_2, merged=2, positions=1, base="swinv2", normed=False),
