@@ -8,7 +8,7 @@ from functools import partial
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.changes import Changes, stated, told_apart
 from paramcalc.gate.families.latent import indexer, latent, stepped_after, stream_head
-from paramcalc.gate.families.llama import PLAIN, decoder, feed_forward, text_of
+from paramcalc.gate.families.llama import PLAIN, decoder, feed_forward
 from paramcalc.gate.families.mixtures import mixture
 from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, per_layer, rms, stack, tree
 
@@ -160,7 +160,6 @@ def longcat(c: Config) -> Tree:
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "deepseek_v4": deepseek_v4,
-    "dots3_note": text_of(dots3, "dots3_note_text"),
     "dots3_note_text": dots3,
     "longcat_flash": longcat,
 }

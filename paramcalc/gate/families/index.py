@@ -34,6 +34,8 @@ MODULES: dict[str, str] = {
     "vibevoice": "vibevoice vibevoice_acoustic_tokenizer vibevoice_acoustic_tokenizer_decoder"
     " vibevoice_acoustic_tokenizer_encoder vibevoice_asr",
     "transcribers": "canary cohere_asr moonshine moonshine_streaming moonshine_streaming_encoder",
+    "speaking": "dia speecht5",
+    "fun_asr": "fun_asr_nano fun_asr_nano_encoder",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
     " wav2vec2-bert wav2vec2-conformer",
@@ -47,7 +49,7 @@ MODULES: dict[str, str] = {
     "gemma": "gemma gemma2 gemma3_text vaultgemma",
     "latent": "axk1 axk2 deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa hy_v4 minicpm3 mistral4"
     " mistral_large4_text youtu",
-    "compressed": "deepseek_v4 dots3_note dots3_note_text longcat_flash",
+    "compressed": "deepseek_v4 dots3_note_text longcat_flash",
     "singular": "doge modernbert-decoder",
     "llama": "arcee cohere cohere2 cohere_compass_text cwm ernie4_5 granite helium internlm3 iquestcoder llama ministral"
     " ministral3 mistral smollm3",
@@ -128,6 +130,7 @@ MODULES: dict[str, str] = {
     "diffusion_gemma": "diffusion_gemma diffusion_gemma_text",
     "evolla": "evolla",
     "glm5": "glm5_next_text",
+    "dots3": "dots3_note dots3_note_audio_encoder dots3_note_vision_encoder",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -79,11 +79,11 @@ def molmo(c: Config) -> Tree:
 def step(c: Config) -> Tree:
     """Step-3.5 and 3.7: a gate for each head, more heads where there is a window, shared experts beside the routed ones."""
     wide = c.optional("num_sliding_attention_heads")
-    gate = "head" if c.value("gating") in (True, "per-head") else "full"
+    gate = "head" if c.value("gating") in (None, True, "per-head") else "full"
     bias = c.flag("mlp_bias") or None
 
     def attend(c: Config, word: str) -> Tree:
-        one = attention(c, word, qk_norm="head", gate_proj=gate)
+        one = attention(c, word, qk_norm="head", gate_proj=gate, names={"gate_proj": "g_proj"})
         return one | ({"heads": wide} if wide and word == "local" else {})
 
     experts = partial(mixture, shared=1, shared_size="share_expert_dim", shared_fields=tree(bias=bias))
