@@ -181,6 +181,17 @@ CASES = [
     ),
     plain("modernbert", "ModernBertForMaskedLM", {"pad_token_id": 0, "local_attention": 8}),
     Case("bart", "bart", "BartForConditionalGeneration", BART, settings=FULL),
+    *(
+        Case(name, name, architecture, {**BART, "pad_token_id": 1, "decoder_start_token_id": 2}, settings=FULL)
+        for name, architecture in (
+            ("mbart", "MBartForConditionalGeneration"),
+            ("plbart", "PLBartForConditionalGeneration"),
+            ("marian", "MarianMTModel"),
+            ("pegasus", "PegasusForConditionalGeneration"),
+            ("blenderbot", "BlenderbotForConditionalGeneration"),
+            ("m2m_100", "M2M100ForConditionalGeneration"),
+        )
+    ),
     Case(
         "t5",
         "t5",

@@ -8,6 +8,7 @@ kernel `scaled_dot_product_attention` takes is decided in CUDA code that a CPU b
 from __future__ import annotations
 
 import ctypes
+import inspect
 import math
 import subprocess
 import tempfile
@@ -45,6 +46,7 @@ def simulated() -> Iterator[FakeTensorMode]:
     """Everything made inside is fake."""
     patches = (
         (functional, "scaled_dot_product_attention", attention),
+        (masking_utils, "_preprocess_mask_arguments", without_mask),
         # a look at the values, which fake tensors do not have, finds that nothing is packed
         (masking_utils, "find_packed_sequence_indices", lambda *_: None),
         (torch.nn.Module, "_apply", converted),
@@ -61,6 +63,16 @@ def simulated() -> Iterator[FakeTensorMode]:
     finally:
         for (where, name, _), old in zip(patches, plain, strict=True):
             setattr(where, name, old)
+
+
+_preprocess = masking_utils._preprocess_mask_arguments
+
+
+def without_mask(*args: Any, **options: Any) -> Any:
+    """No caller hands in a mask here, so one that a model makes hides nothing, which a look at its values would find."""
+    given = inspect.signature(_preprocess).bind(*args, **options)
+    given.arguments["attention_mask"] = None
+    return _preprocess(*given.args, **given.kwargs)
 
 
 def converted(module: torch.nn.Module, fn: Any, recurse: bool = True) -> torch.nn.Module:

@@ -42,10 +42,14 @@ STREAM_SOFTMAX = _types(
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
-PER_TOKEN_POSITIONS = _types("biogpt camembert data2vec-text opt roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
+PER_TOKEN_POSITIONS = _types("biogpt camembert data2vec-text opt roberta roberta-prelayernorm whisper xlm-roberta xlm-roberta-xl xmod")
 """Model types that compute a position for each token from the mask or the input."""
 KEPT_POSITIONS = _types("albert bert bert-generation electra ernie mobilebert roc_bert")
 """Model types that keep their positions as a buffer."""
+SHIFTED_LOGITS = _types("bart bigbird_pegasus blenderbot blenderbot-small marian mbart mvp pegasus plbart")
+"""Model types that add a buffer to the logits of their decoder."""
+ENCODER_POSITIONS = _types("bart mbart plbart")
+"""Model types that compute a position for each token of the encoder alone."""
 RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
 """Model types with a table of relative positions."""
 
@@ -105,7 +109,20 @@ def written(c: Config, document: Tree) -> Tree:
             _router(c, part)
             if model_type == "gpt_oss":
                 part["expert"] = {"clamped": True} | part["expert"]
+    _two_stacks(model_type, document.get("parts", {}))
     return document
+
+
+def _two_stacks(model_type: str | None, parts: Tree) -> None:
+    """An encoder with a decoder, whose input is made from the labels, shifted by one."""
+    if "encoder" not in parts or "decoder" not in parts:
+        return
+    for _, kind, part in _parts({"decoder": parts["decoder"]}):
+        if kind == "embedding" and part.get("index") != "relative":
+            part["index"] = "made"
+    for _, kind, part in _parts({"encoder": parts["encoder"]}):
+        if kind == "position" and model_type in ENCODER_POSITIONS:
+            part["index"] = "made"
 
 
 def _parts(tree: Tree) -> Iterator[tuple[str, str, Tree]]:
@@ -179,6 +196,8 @@ def _position(model_type: str) -> dict[str, Any]:
 def _head(c: Config, part: Tree) -> None:
     if cap := c.number("final_logit_softcapping"):
         part.setdefault("softcap", cap)
+    if c.model_type in SHIFTED_LOGITS and c.architecture().endswith(("ForConditionalGeneration", "MTModel")):
+        part.setdefault("shifted", True)
     if c.architecture().endswith("ForMaskedLM"):
         part.setdefault("next_token", False)
     elif c.architecture().endswith(("ForCausalLM", "LMHeadModel", "GenerationDecoder")):
@@ -210,5 +229,3 @@ def _table(model_type: str, name: str, part: Tree) -> None:
         part.setdefault("index", "made" if model_type in PER_TOKEN_TYPES else "shared")
     elif name.startswith("relative"):
         part.setdefault("index", "relative")
-    elif model_type in RELATIVE and part.get("tied"):
-        part.setdefault("index", "made")  # the decoder's input is made from the labels, shifted by one

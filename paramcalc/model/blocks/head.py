@@ -25,6 +25,8 @@ class Head(Block):
     next_token: bool | None = None
     """Whether the loss is that of predicting the next token, for which the reference makes logits fp32 and shifts labels; where left
     out, it is so for models whose layers see earlier tokens only."""
+    shifted: bool = False
+    """Whether a buffer of the model's format is added to the logits, as BART's `final_logits_bias` is."""
     softcap: float | None = None
     """Bound of the logits (Gemma 2)."""
     tied: str | None = None
@@ -39,4 +41,6 @@ class Head(Block):
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         logits = tape.linear("", x)
+        if self.shifted:
+            logits = tape.add(logits, tape.constant(1, self.outputs, tape.stream_dtype, "bias of logits"))
         return tape.scale(tape.unary("tanh", tape.scale(logits))) if self.softcap else logits
