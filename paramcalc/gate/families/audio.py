@@ -50,10 +50,9 @@ def waveform(c: Config) -> Tree:
     return parts
 
 
-def position_convolution(c: Config) -> Tree:
+def position_convolution(c: Config, path: str = "encoder.pos_conv_embed") -> Tree:
     """Positions from a wide grouped convolution whose weight is kept as direction and length (weight norm)."""
     kernel, groups = c.size("num_conv_pos_embeddings"), c.size("num_conv_pos_embedding_groups")
-    path = "encoder.pos_conv_embed"
     plain = {"kind": "convolution", "path": f"{path}.conv", "kernel": kernel, "groups": groups, "component": "position_embedding"}
     if c.flag("conv_pos_batch_norm"):
         return {"position": plain, "position_norm": {"kind": "norm", "type": "batch", "path": f"{path}.batch_norm"}}

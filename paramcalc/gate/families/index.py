@@ -72,7 +72,7 @@ MODULES: dict[str, str] = {
     "mobile": "efficientnet mobilenet_v1 mobilenet_v2",
     "mobilevit": "cvt levit mobilevit mobilevitv2",
     "focal": "focalnet hiera pp_lcnet",
-    "layouts": "bros canine dpr layoutlmv3 lilt markuplm splinter visual_bert",
+    "layouts": "bros canine dpr layoutlmv3 lilt lxmert markuplm splinter visual_bert",
     "retrievers": "aimv2 aimv2_text_model aimv2_vision_model embedding_gemma2 embedding_gemma2_text mlcd mlcd_vision_model"
     " muse_glimmer_assistant openai_privacy_filter",
     "series": "time_series_transformer timesfm timesfm2_5",
@@ -80,7 +80,7 @@ MODULES: dict[str, str] = {
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
-    " siglip_text_model siglip_vision_model",
+    " siglip_text_model siglip_vision_model vision-text-dual-encoder",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
     "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fuyu gemma3 glm46v"
