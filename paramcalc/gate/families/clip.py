@@ -131,6 +131,13 @@ def clip(c: Config, *, biased: bool = False, projections: bool = True) -> Tree:
     return document(c, parts, width=parts["text"]["width"], context=text.optional("max_position_embeddings"), cache=False)
 
 
+def any_two(c: Config) -> Tree:
+    """An image encoder and a text encoder of any families, as CLIP joins its own (LiT, Zhai et al. 2022)."""
+    if c.architecture() in ("", "VisionTextDualEncoderModel"):
+        c.serves = "base"
+    return clip(c)
+
+
 SIGLIP: dict[str, Any] = {"biased": True, "projections": False}
 
 FAMILIES = {
@@ -149,4 +156,5 @@ FAMILIES = {
     "siglip2_vision_model": partial(siglip_vision, flat=True),
     "siglip_text_model": partial(text_encoder, headed=True),
     "siglip_vision_model": siglip_vision,
+    "vision-text-dual-encoder": any_two,
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.bert import POOLED, Style, assembled, classifier, encoder, feed_forward, layer, pooler
+from paramcalc.gate.families.bert import POOLED, Style, assembled, classifier, embeddings, encoder, feed_forward, layer, lm_head, pooler
 from paramcalc.gate.families.composite import dense
 from paramcalc.gate.families.gpt import dense_head
 from paramcalc.gate.families.maps import convolution
@@ -217,12 +217,78 @@ def canine(c: Config) -> Tree:
     return document(c, under("canine.", parts) | classifier(c, style, task))
 
 
+def sides(c: Config, style: Style) -> Tree:
+    """A layer of LXMERT in which words and regions look at each other through the same attention, then each at themselves."""
+    names = {"q_proj": "att.query", "k_proj": "att.key", "v_proj": "att.value", "o_proj": "output.dense"}
+    one = layer(c, style)
+    crossed = one["attention"] | {"path": "visual_attention", "names": names, "source": c.size("hidden_size")}
+    parts: Tree = {"cross_attention": crossed, "norm_cross": layer_norm("visual_attention.output.LayerNorm")}
+    flow = ["cross_attention + norm_cross"]
+    for name in ("lang", "visn"):
+        feed = {"names": {"up_proj": f"{name}_inter.dense", "down_proj": f"{name}_output.dense"}}
+        parts |= {
+            f"{name}_attention": one["attention"] | {"kind": "attention", "path": f"{name}_self_att"},
+            f"{name}_norm_1": layer_norm(f"{name}_self_att.output.LayerNorm"),
+            f"{name}_feed_forward": one["feed_forward"] | feed,
+            f"{name}_norm_2": layer_norm(f"{name}_output.LayerNorm"),
+        }
+        flow += [f"{name}_attention + {name}_norm_1", f"{name}_feed_forward + {name}_norm_2"]
+    return parts | {"flow": flow}
+
+
+def lxmert_heads(c: Config, style: Style, task: str) -> Tree:
+    width = c.size("hidden_size")
+
+    def head(path: str, inputs: int, outputs: int) -> Tree:
+        return dense(path, inputs, outputs) | {"component": "head"}
+
+    answers = {
+        "answer_up": head("answer_head.logit_fc.{}", width, 2 * width),
+        "answer_norm": layer_norm("answer_head.logit_fc.{}", size=2 * width),
+        "answers": head("answer_head.logit_fc.{}", 2 * width, c.size("num_qa_labels")),
+    }
+    if task == "question_answering":
+        return answers
+    top = lm_head(c, style) | {"relation": dense_head("cls.seq_relationship", 2)["head"]}
+    if c.flag("task_obj_predict", True):
+        top |= {"objects_dense": head("obj_predict_head.transform.dense", width, width)}
+        top |= {"objects_norm": layer_norm("obj_predict_head.transform.LayerNorm")}
+        for name, key in (("obj", "num_object_labels"), ("attr", "num_attr_labels"), ("feat", "visual_feat_dim")):
+            if c.flag(f"visual_{name}_loss", True):
+                top[f"objects_{name}"] = head(f"obj_predict_head.decoder_dict.{name}", width, c.size(key))
+    return top | (answers if c.flag("task_qa", True) else {})
+
+
+def lxmert(c: Config) -> Tree:
+    """LXMERT (Tan & Bansal 2019): layers for words, layers for regions of an image, and layers for both."""
+    task, style = unheaded(c, "pretraining"), Style(base="lxmert", cross=False)
+    if task not in ("base", "pretraining", "question_answering"):
+        refuse(c)
+    width, one = c.size("hidden_size"), layer(c, style)
+    regions: Tree = {}
+    for name, key in (("visn", "visual_feat_dim"), ("box", "visual_pos_dim")):
+        regions[name] = dense(f"{name}_fc", c.size(key), width)
+        regions[f"{name}_norm"] = layer_norm(f"{name}_layer_norm")
+    parts: Tree = embeddings(c, style) | {"regions": {"path": "encoder.visn_fc", **regions}}
+    for name, kind in (("layers", ("layer", "l_layers")), ("region_layers", ("r_layers", "r_layers")), ("both", ("x_layers", "x_layers"))):
+        path, key = kind
+        if number := c.zero_or(key):
+            built = sides(c, style) if name == "both" else one
+            parts[name] = stack(f"encoder.{path}.{{}}", {"layer": built}, f"{number} layer", cache=False)
+    parts |= pooler("pooler.dense")
+    c.ignore("num_hidden_layers")
+    if task == "base":
+        return document(c, parts)
+    return document(c, under("lxmert.", parts) | lxmert_heads(c, style, task))
+
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "bros": bros,
     "canine": canine,
     "dpr": dpr,
     "layoutlmv3": layoutlmv3,
     "lilt": lilt,
+    "lxmert": lxmert,
     "markuplm": markuplm,
     "splinter": splinter,
     "visual_bert": visual_bert,
