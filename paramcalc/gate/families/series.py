@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.bart import Style, half
@@ -12,6 +13,7 @@ from paramcalc.gate.families.llama import attention as gqa
 from paramcalc.gate.families.recipes import Tree, document, dropped, layer_norm, plain_activation, rms, stack, tree, under
 from paramcalc.gate.families.vision import refuse, token
 
+LAGS = 7  # where a config gives no lags, the references take those of a week
 MOST_FEATURES = 10_000  # told apart one by one
 
 
@@ -85,8 +87,12 @@ def timesfm_2_5(c: Config) -> Tree:
     return document(c, parts)
 
 
-def lagged(c: Config) -> Tree:
-    """The time series transformer: an encoder-decoder of BART's layers over lagged values and features."""
+def lagged(c: Config, *, distilled: bool = False, decomposed: bool = False) -> Tree:
+    """The time series transformer: an encoder-decoder of BART's layers over lagged values and features.
+
+    `distilled`: a convolution between each two layers of the encoder (Informer, Zhou et al. 2021); `decomposed`: trends
+    that each layer of the decoder projects to the features (Autoformer, Wu et al. 2021).
+    """
     style, values = Style(embedding_norm="layernorm_embedding"), c.size("input_size")
     ahead = c.size("prediction_length")
     rows = (c.optional("context_length") or ahead) + ahead
@@ -97,7 +103,8 @@ def lagged(c: Config) -> Tree:
     if len(cardinality) != kinds or len(sizes) != kinds or kinds > MOST_FEATURES:
         c.fail("cardinality", f"names {len(cardinality)} features and {len(sizes)} sizes, but num_static_categorical_features is {kinds}")
     features = sum(c.zero_or(f"num_{name}") for name in ("dynamic_real_features", "time_features", "static_real_features"))
-    made = values * len(c.sizes("lags_sequence")) + sum(sizes) + features + 2 * values
+    lags = LAGS if c.value("lags_sequence") is None else len(c.sizes("lags_sequence"))
+    made = values * lags + sum(sizes) + features + 2 * values
     inputs = c.optional("feature_size") or made
     if predicting(c):
         refuse(c)
@@ -113,10 +120,21 @@ def lagged(c: Config) -> Tree:
             parts[f"feature_{index}"] = {"kind": "embedding", "vocabulary": count, "size": size, "path": "embedder.embedders.{}"}
     parts["encoder"] = half(c, style, "encoder", before, tokens="source", cache=False)
     parts["decoder"] = half(c, style, "decoder", before, cross="read")
+    if distilled and c.flag("distil", True) and c.size("encoder_layers") > 1:
+        down = {"convolution": {"path": "downConv", "kernel": 3}, "norm": {"type": "batch", "path": "norm"}}
+        parts["encoder"]["distil"] = stack("conv_layers.{}", {"layer": down}, f"{c.size('encoder_layers') - 1} layer")
+    if decomposed:
+        for side in ("encoder", "decoder"):
+            parts[side]["layers"]["kinds"]["layer"]["norm_2"] = layer_norm("final_layer_norm.layernorm")
+        trend = {"kind": "convolution", "path": "trend_projection", "outputs": inputs, "kernel": 3, "bias": False}
+        parts["decoder"]["layers"]["kinds"]["layer"]["trend"] = trend
+        parts["decoder"]["seasons"] = dense("seasonality_projection", c.size("hidden_size"), inputs)
     return document(c, parts)
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "autoformer": partial(lagged, decomposed=True),
+    "informer": partial(lagged, distilled=True),
     "time_series_transformer": lagged,
     "timesfm": timesfm,
     "timesfm2_5": timesfm_2_5,
