@@ -75,7 +75,7 @@ MODULES: dict[str, str] = {
     "layouts": "bros canine dpr layoutlmv3 lilt lxmert markuplm splinter visual_bert",
     "retrievers": "aimv2 aimv2_text_model aimv2_vision_model embedding_gemma2 embedding_gemma2_text mlcd mlcd_vision_model"
     " muse_glimmer_assistant openai_privacy_filter",
-    "series": "autoformer informer time_series_transformer timesfm timesfm2_5",
+    "series": "autoformer informer patchtst time_series_transformer timesfm timesfm2_5",
     "plain_vit": "mgp-str pixio vitdet",
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"

@@ -132,9 +132,68 @@ def lagged(c: Config, *, distilled: bool = False, decomposed: bool = False) -> T
     return document(c, parts)
 
 
+def patchtst_layer(c: Config) -> Tree:
+    """Attention over the patches of a channel, over channels too where told so (through the same projections), a network."""
+    width, heads = c.size("hidden_size"), c.size("num_attention_heads")
+    batched = c.choice("norm_type", ("batchnorm", "layernorm"), "batchnorm") == "batchnorm"
+    before, across = c.flag("pre_norm", True), c.flag("channel_attention")
+
+    def norm(number: int) -> Tree:
+        path = f"norm_sublayer{number}"
+        return {"kind": "norm", "type": "batch", "path": f"{path}.batchnorm"} if batched else layer_norm(path)
+
+    names = {"up_proj": "{}", "down_proj": "{}"}
+    bias, activation = c.flag("bias", True) or None, plain_activation(c, "activation_function")
+    layer: Tree = {
+        "norm_1": norm(1),
+        "attention": {
+            "path": "self_attn",
+            "heads": heads,
+            "head_dim": max(1, width // heads),
+            "bias": True,
+            "names": {"o_proj": "out_proj"},
+        },
+        **({"norm_across": norm(2)} if across else {}),
+        "norm_2": norm(3),
+        "feed_forward": tree(path="ff", size=c.size("ffn_dim"), gated=False, bias=bias, activation=activation, names=names),
+    }
+    steps = (("norm_1", "attention"), *((("norm_across", "attention"),) if across else ()), ("norm_2", "feed_forward"))
+    return layer | {"flow": [f"{first} {block} +" if before else f"{block} + {first}" for first, block in steps]}
+
+
+def patchtst(c: Config) -> Tree:
+    """PatchTST (Nie et al. 2023): each channel of a series by itself, in patches."""
+    width, side, channels = c.size("hidden_size"), c.size("patch_length"), c.size("num_input_channels")
+    rows = max(c.size("context_length") - side, 0) // c.size("patch_stride") + 1
+    place = c.choice("positional_encoding_type", ("random", "sincos"), "sincos")
+    parts: Tree = {"patches": dense("embedder.input_embedding", side, width) | {"component": "embedding"}}
+    if not c.flag("share_embedding", True):
+        parts["patches"] = {"path": "embedder.input_embedding.{}", "repeat": channels, "linear": dense("", side, width)}
+    if c.flag("use_cls_token"):
+        rows += 1
+        parts["cls_token"] = token("positional_encoder.cls_token", 1, 1, 1, width)
+    position = token("positional_encoder.position_enc", rows, width) | {"component": "position_embedding"}  # added whole, no table
+    parts["position"] = position | tree(trainable=False if place == "sincos" else None)
+    parts["layers"] = stack("layers.{}", {"layer": patchtst_layer(c)}, f"{c.size('num_hidden_layers')} layer")
+    parts = under("encoder.", parts)
+    heads = {
+        "PatchTSTForPretraining": ("linear", width, side),
+        "PatchTSTForClassification": ("linear", channels * width, c.size("num_targets")),
+        "PatchTSTForRegression": ("projection", channels * width, c.size("num_targets")),
+    }
+    head = heads.get(c.architecture())
+    if head is None or (head[0] == "projection" and c.text("loss", "mse") != "mse"):
+        if head or c.task("base") != "base":
+            refuse(c)
+        return document(c, parts, cache=False)
+    top = dense(f"head.{head[0]}", head[1], head[2]) | {"component": "head"}
+    return document(c, under("model.", parts) | {"head": top}, cache=False)
+
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "autoformer": partial(lagged, decomposed=True),
     "informer": partial(lagged, distilled=True),
+    "patchtst": patchtst,
     "time_series_transformer": lagged,
     "timesfm": timesfm,
     "timesfm2_5": timesfm_2_5,
