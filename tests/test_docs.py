@@ -10,9 +10,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import test_ci_page
 
 from paramcalc.face.cli.app import COMMANDS
 
@@ -77,3 +79,5 @@ def rewrite(page: Path) -> None:
 if __name__ == "__main__":
     for each in PAGES:
         rewrite(each)
+    with tempfile.TemporaryDirectory() as scratch:
+        test_ci_page.rewrite(Path(scratch))

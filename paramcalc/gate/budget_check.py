@@ -138,9 +138,10 @@ Baseline = Callable[[str], Before | None]
 def _baseline(lock: Path, options: Options) -> Baseline:
     """Where growth is measured from."""
     if options.revision is not None:
-        from paramcalc.gate.revisions import is_at, load_at
+        from paramcalc.gate.revisions import check_revision, is_at, load_at
 
         revision = options.revision
+        check_revision(lock.parent, revision)
 
         def at(model: str) -> Before | None:
             if not Path(model).exists():  # bundled or on the hub: no revision of this repository has another one

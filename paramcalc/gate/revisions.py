@@ -40,8 +40,7 @@ def load_at(model: str, revision: str, reading: Reading = Reading()) -> Architec
 
 def text_at(path: Path, revision: str) -> str:
     """The text of a file at a revision. Raises SourceError, or InputError where it is no text or too large."""
-    if revision.startswith("-") or not revision.strip() or any(sign in revision for sign in "\0\n:"):
-        raise UsageError(f"expected a git revision, got {revision!r:.60}", hint="as in main, HEAD~1, v1.2 or a commit")
+    _check_name(revision)
     folder = Path(os.path.realpath(path.parent))
     name = f"{revision}:{path.as_posix()}"
     blob = f"{revision}:./{path.name}"
@@ -61,20 +60,33 @@ def text_at(path: Path, revision: str) -> str:
 
 def is_at(path: Path, revision: str) -> bool:
     """Whether a revision has a file. Raises SourceError where the repository or the revision itself is not there."""
+    _check_name(revision)
     folder = Path(os.path.realpath(path.parent))
     if _git(folder, revision, "cat-file", "-e", f"{revision}:./{path.name}") is not None:
         return True
-    _check_revision(folder, revision, revision)
+    _find_revision(folder, revision, revision)
     return False
+
+
+def check_revision(folder: Path, revision: str) -> None:
+    """Raises SourceError where a folder is in no repository, or that has no such revision; UsageError for what is no name of one."""
+    _check_name(revision)
+    _find_revision(Path(os.path.realpath(folder)), revision, revision)
+
+
+def _check_name(revision: str) -> None:
+    """Nothing that git would read as an option, or as a path."""
+    if revision.startswith("-") or not revision.strip() or any(sign in revision for sign in "\0\n:"):
+        raise UsageError(f"expected a git revision, got {revision!r:.60}", hint="as in main, HEAD~1, v1.2 or a commit")
 
 
 def _explain(folder: Path, name: str, revision: str) -> None:
     """Says which of repository, revision and file is missing."""
-    _check_revision(folder, revision, name)
+    _find_revision(folder, revision, name)
     raise SourceError("that revision has no such file", place=name, hint="a file that was renamed is compared by `paramcalc diff A B`")
 
 
-def _check_revision(folder: Path, revision: str, name: str) -> None:
+def _find_revision(folder: Path, revision: str, name: str) -> None:
     repository = _call(folder, name, "rev-parse", "--git-dir")
     if repository.returncode:
         said = next(iter(repository.stderr.decode(errors="replace").splitlines()), "it is in no repository").removeprefix("fatal: ")

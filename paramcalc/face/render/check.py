@@ -20,8 +20,8 @@ def headline(report: Report) -> str:
         return f"{report.name} · cannot be checked"
     breached, limits = len(report.breaches), len(report.verdicts)
     text = f"{breached} of {_number(limits, 'limit')} breached" if breached else f"within budget, {_number(limits, 'limit')}"
-    failed = sum(1 for model in report.models if model.error)
-    models = f"{_number(len(report.models), 'model')}{f', {failed} cannot be checked' if failed else ''}"
+    failed = len({model.model for model in report.models if model.error})
+    models = f"{_number(len({model.model for model in report.models}), 'model')}{f', {failed} cannot be checked' if failed else ''}"
     return f"{report.name} · {text if limits else 'no limit was checked'} ({models})"
 
 
