@@ -77,6 +77,7 @@ MODULES: dict[str, str] = {
     " muse_glimmer_assistant openai_privacy_filter",
     "series": "autoformer informer patchtst time_series_transformer timesfm timesfm2_5",
     "plain_vit": "mgp-str pixio vitdet",
+    "super_resolution": "swin2sr",
     "reduced": "poolformer pvt pvt_v2 segformer swiftformer",
     "clip": "clip clip_text_model clip_vision_model git_vision_model idefics_vision kosmos_2_vision_model metaclip_2"
     " metaclip_2_text_model metaclip_2_vision_model siglip siglip2 siglip2_text_model siglip2_vision_model"
