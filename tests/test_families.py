@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reference.trim import digest
 
 import paramcalc
 from paramcalc.gate.families.index import HOMES, family
 from paramcalc.holdings.counts import Counts
 from paramcalc.words.errors import InputError
-from reference.trim import digest
 
 GOLDEN = Path(__file__).parent / "golden" / "families"
 TYPES = sorted(path.stem for path in GOLDEN.glob("*.json"))
