@@ -178,6 +178,7 @@ class Tape(ABC):
         relative: str = "",
         sinks: Value | None = None,
         upcast: bool = True,
+        wide_scores: bool = False,
     ) -> Value:
         """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection.
 
@@ -279,11 +280,12 @@ class Tape(ABC):
             return self.cast(self.multiply(self.weight(name), normal), x.dtype)
         return self.multiply(self.weight(name), self.cast(normal, x.dtype))
 
-    def rotary(self, dims: int, style: str = "halves") -> tuple[Value, Value]:
+    def rotary(self, dims: int, style: str = "halves", dtype: str = "", *, local: bool = False) -> tuple[Value, Value]:
         """Cosines and sines for each position: made once for the model, or repeated for pairs in every layer."""
-        dtype = FP32 if style in ("wide", "repeated_wide") else self.stream_dtype
-        cosine, sine = (self.constant(self.length, dims, dtype, f"rotary {name} {dims}") for name in ("cosine", "sine"))
-        return (self.copy(cosine), self.copy(sine)) if style.startswith("repeated") else (cosine, sine)
+        dtype = FP32 if style.endswith("wide") else dtype if style == "each" else self.stream_dtype
+        names = (f"rotary {name}{' local' if local else ''} {dims}" for name in ("cosine", "sine"))
+        cosine, sine = (self.constant(self.length, dims, dtype, name) for name in names)
+        return (self.copy(cosine), self.copy(sine)) if style.startswith(("repeated", "each")) else (cosine, sine)
 
     def rotate(self, x: Value, heads: int, head_dim: int, tables: tuple[Value, Value], style: str = "halves") -> Value:
         """Rotary positions on the first dims of each head (Su et al. 2021), as many as the tables have."""
@@ -293,7 +295,9 @@ class Tape(ABC):
         other = self.join(self.scale(self.slice(turned, half)), self.slice(turned, half))
         if style == "repeated_wide":
             turned, other = self.cast(turned, FP32), self.cast(other, FP32)
-        done = self.cast(self.add(self.multiply(turned, tables[0]), self.multiply(other, tables[1])), x.dtype)
+        done = self.add(self.multiply(turned, tables[0]), self.multiply(other, tables[1]))
+        if style in ("wide", "repeated_wide"):
+            done = self.cast(done, x.dtype)
         if rest is not None:
             return self.join(done, rest)
         return self.join(done) if style in ("joined", "repeated_joined") else done

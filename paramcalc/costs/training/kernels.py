@@ -67,10 +67,13 @@ class AttentionRecorder(Recorder):
         relative: str = "",
         sinks: Value | None = None,
         upcast: bool = True,
+        wide_scores: bool = False,
     ) -> Value:
         parts = Heads(query, key, value, heads, kv_heads)
         mask = Mask(causal, window if window and self.length > window else None)
         bias = self.position_bias(parts, relative) if relative else None
+        if wide_scores and self.implementation == EAGER:
+            parts = parts._replace(query=self.cast(query, FP32), key=self.cast(key, FP32))
         if self.implementation == EAGER or softcap or (sinks is not None and self.implementation == SDPA):
             return self._eager(parts, mask, softcap=softcap, dropout=dropout, bias=bias, sinks=sinks, upcast=upcast)
         if self.implementation == FLASH and bias is None:
@@ -118,7 +121,7 @@ class AttentionRecorder(Recorder):
         weights = self.softmax(scores, FP32 if upcast else None)
         if sinks is not None:
             weights = self.slice(weights, parts.heads * length)
-        weights = self.dropout(self.cast(weights, parts.query.dtype), dropout)
+        weights = self.dropout(self.cast(weights, parts.value.dtype), dropout)
         return self.by_token(self.matmul(weights, value, parts.heads * parts.value_dim))
 
     def mask_table(self, length: int, dtype: str) -> Value:

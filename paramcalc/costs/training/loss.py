@@ -23,6 +23,8 @@ class Loss(NamedTuple):
     length: int
     head: tuple[Op, ...]
     """The operations that made the logits."""
+    wide: bool = False
+    """Whether logits become fp32 although no labels are shifted (`ForMaskedLMLoss`)."""
 
 
 def labels(tape: Recorder, of: Loss) -> list[Storage]:
@@ -36,7 +38,7 @@ def labels(tape: Recorder, of: Loss) -> list[Storage]:
 def plain(tape: Recorder, of: Loss) -> Value:
     """Cross entropy on all logits at once."""
     tape.where = "loss"
-    logits = tape.cast(of.logits, FP32) if of.causal else of.logits
+    logits = tape.cast(of.logits, FP32) if of.causal or of.wide else of.logits
     logarithms = tape.high(tape.emit("log softmax", (logits,), logits.tokens, logits.width, logits.dtype, keeps_result=True))
     saved = (logarithms.storage, *labels(tape, of), tape.kept(BYTES[logarithms.dtype], "sum of weights"))
     return tape.emit("negative log-likelihood", (logarithms,), 1, 1, logarithms.dtype, saved=saved)

@@ -130,7 +130,9 @@ class Walk:
             self.logits = made
             stated = block.next_token if isinstance(block, Head) else None
             causal = self.decodes and self.tape.source is None if stated is None else stated
-            self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length, tuple(self.tape.ops[before:])))
+            wide = isinstance(block, Head) and block.wide
+            made_by = tuple(self.tape.ops[before:])
+            self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length, made_by, wide))
             self.head_ops = tuple(self.tape.ops[before:])
 
     def _group(self, group: Group, name: str, place: Place) -> None:
@@ -177,8 +179,9 @@ class Walk:
                 assert self.stream is not None
                 alone = self.pending is not None
                 done = self._layer(layer, kind, at, frozen=frozen)
-                # the first layer may read a stream that needs no gradient; those after it then do
-                times = count if done.exit.needs_grad == self.stream.needs_grad and not alone else 1
+                # the first layer may read a stream that needs no gradient or has another format than what it makes
+                same = done.exit.needs_grad == self.stream.needs_grad and done.exit.dtype == self.stream.dtype
+                times = count if same and not alone else 1
                 self.segments.append(done._replace(times=times))
                 count -= times
                 self.stream = Value(done.exit.tokens, done.exit.width, done.exit.dtype, done.exit.storage, needs_grad=done.exit.needs_grad)
@@ -202,7 +205,7 @@ class Walk:
     def _layer(self, layer: Block | Group, kind: str, at: Place, *, frozen: bool) -> Segment:
         assert self.stream is not None
         stream = self.stream
-        key = (at.part, stream.needs_grad, frozen, "first" if self.pending else "")
+        key = (at.part, stream.needs_grad, frozen, f"{stream.dtype} {self.pending is not None}")
         if key in self.traced:
             return self.traced[key]
         entry = Value(

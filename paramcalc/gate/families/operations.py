@@ -42,9 +42,16 @@ STREAM_SOFTMAX = _types(
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
+WIDE_LOSS = _types("esmc eurobert modernbert neomme ultrabert")
+"""Model types whose masked-language loss is taken in fp32."""
+LOCAL_TABLES = _types("gemma3 gemma3_text gemma3n gemma3n_text modernbert olmo3")
+"""Model types whose windowed layers rotate by tables of their own."""
+WIDE_SCORES = _types("codegen gpt_neo gptj")
+"""Model types whose plain attention casts queries and keys to fp32."""
+
 PER_TOKEN_POSITIONS = _types("biogpt camembert data2vec-text opt roberta roberta-prelayernorm whisper xlm-roberta xlm-roberta-xl xmod")
 """Model types that compute a position for each token from the mask or the input."""
-KEPT_POSITIONS = _types("albert bert bert-generation electra ernie mobilebert roc_bert")
+KEPT_POSITIONS = _types("albert bert bert-generation distilbert electra ernie mobilebert roc_bert")
 """Model types that keep their positions as a buffer."""
 SHIFTED_LOGITS = _types("bart bigbird_pegasus blenderbot blenderbot-small marian mbart mvp pegasus plbart")
 """Model types that add a buffer to the logits of their decoder."""
@@ -57,6 +64,8 @@ RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
 ROTARY: dict[str, frozenset[str]] = {
     "joined": _types("bamba glm4_moe laguna minimax_m2 nemotron phi3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"),
     "wide": _types("flex_olmo olmo olmo2 olmo3 olmo_hybrid"),
+    "each": _types("gptj"),
+    "each_wide": _types("codegen"),
     "repeated": _types("helium"),
     "repeated_joined": _types("glm glm4"),
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
@@ -78,7 +87,7 @@ WIDE_ROUTERS = _types(
 )
 """Model types whose router multiplies in fp32."""
 NARROW_SHARES = _types(
-    """cohere2_moe ernie4_5_moe ernie4_5_vl_moe flex_olmo granitemoe granitemoe_swa granitemoehybrid granitemoeshared hunyuan_v1_moe
+    """cohere2_moe ernie4_5_moe ernie4_5_vl_moe flex_olmo granitemoe granitemoe_swa granitemoehybrid granitemoeshared
     jamba jetmoe laguna mellum olmoe qwen2_moe qwen3_5_moe qwen3_5_moe_text qwen3_moe qwen3_next qwen3_omni_moe_text qwen3_vl_moe
     qwen3_vl_moe_text"""
 )
@@ -95,12 +104,17 @@ def written(c: Config, document: Tree) -> Tree:
     """The full form with the facts of this family's layers. Leaves what it is given as it is."""
     model_type = c.model_type
     facts: dict[str, dict[str, Any]] = {"attention": _attention(c), "position": _position(model_type)}
+    if rate := c.number("residual_dropout"):
+        facts["attention"]["output_dropout"] = rate
+        facts["feed_forward"] = {"dropout": rate}
     for name, kind, part in _parts(document):
         for key, value in facts.get(kind, {}).items():
             if key not in ("rotary_dims", "rotary_style") or part.get("rotary"):
                 part.setdefault(key, value)
         if kind == "norm" and (style := _norm(model_type, part.get("type", "rms"))):
             part.setdefault("style", style)
+        if kind == "attention" and model_type in LOCAL_TABLES and part.get("window"):
+            part.setdefault("local_tables", True)
         if kind == "embedding":
             _table(model_type, name, part)
         if kind == "head":
@@ -152,6 +166,10 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["upcast"] = False
     if c.model_type in RELATIVE:
         facts["relative"] = True
+    if c.model_type in ("hunyuan_v1_dense", "hunyuan_v1_moe"):
+        facts["norm_last"] = True
+    if c.model_type in WIDE_SCORES:
+        facts["wide_scores"] = True
     if c.model_type == "whisper":
         facts["contiguous"] = True
     if style := next((style for style, types in ROTARY.items() if c.model_type in types), None):
@@ -165,7 +183,7 @@ def _attention(c: Config) -> dict[str, Any]:
 
 def _rotary_dims(c: Config) -> int | None:
     """Dims of a head that rotate, where not all do."""
-    if c.model_type in ("codegen", "gptj"):
+    if c.model_type in ("codegen", "gptj", "minimax_m2"):
         return c.optional("rotary_dim")
     share = _share(c)
     if not share or share >= 1:
@@ -200,6 +218,8 @@ def _head(c: Config, part: Tree) -> None:
         part.setdefault("shifted", True)
     if c.architecture().endswith("ForMaskedLM"):
         part.setdefault("next_token", False)
+        if c.model_type in WIDE_LOSS:
+            part.setdefault("wide", True)
     elif c.architecture().endswith(("ForCausalLM", "LMHeadModel", "GenerationDecoder")):
         part.setdefault("next_token", True)
 
@@ -218,6 +238,8 @@ def _router(c: Config, part: Tree) -> None:
         facts["wide"] = True
     if c.model_type in NARROW_SHARES:
         facts["narrow"] = True
+    if c.model_type == "hunyuan_v1_moe":
+        facts |= {"wide": True, "held_wide": True}
     if c.model_type in ("ernie4_5_moe", "ernie4_5_vl_moe"):
         facts |= {"floor": True, "held_wide": True}
     if facts and part.get("router", {}) is not None:

@@ -54,6 +54,8 @@ class Attention(Block):
     qk_norm_bias: bool = False
     qk_norm_style: Literal["cast", "promote", "unit", "late", "wide", "fused"] = "cast"
     """How the reference writes that norm (see `norm`)."""
+    norm_last: bool = False
+    """Whether queries and keys are rotated first, and then normalised (Hunyuan)."""
     relative: bool = False
     """Whether a position bias of the layer, or of the first of its layers, is added to the scores (T5)."""
     sinks: bool = False
@@ -78,13 +80,17 @@ class Attention(Block):
     """Whether queries and keys are rotated by position."""
     rotary_dims: Count | None = None
     """Dims of a head that are rotated; all of them if left out."""
-    rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide"] = "halves"
+    rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide", "each", "each_wide"] = "halves"
     """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
-    for pairs of dims in every layer (Helium), and `joined` to the dims that are not turned even where there are none (Phi-3)."""
+    for pairs of dims in every layer (Helium), or for queries and keys `each` (GPT-J), and `joined` to the dims that are not turned even where there are none (Phi-3)."""
+    local_tables: bool = False
+    """Whether the model has rotary tables of their own for such windows (Gemma 3)."""
     contiguous: bool = False
     """Whether the reference copies queries to lie head by head (Whisper)."""
     upcast: bool = True
     """Whether the reference's plain attention takes its softmax in fp32."""
+    wide_scores: bool = False
+    """Whether it casts queries and keys to fp32 first (GPT-J)."""
     dropout: Share = 0.0
     """Of the attention weights."""
     output_dropout: Share = 0.0
@@ -186,12 +192,9 @@ class Attention(Block):
         gate = None
         if self.gate:
             query, gate = tape.slice(query, heads * head_dim), tape.slice(query, heads * head_dim)
-        if self.qk_norm:
-            parts = (1, 1) if self.qk_norm == "full" else (heads, kv_heads)
-            query, key = (self._normed(tape, name, v, n) for name, v, n in zip(("q_norm", "k_norm"), (query, key), parts, strict=True))
-        if self.rotary:
-            tables, style = tape.rotary(min(self.rotary_dims or head_dim, head_dim), self.rotary_style), self.rotary_style
-            query, key = tape.rotate(query, heads, head_dim, tables, style), tape.rotate(key, kv_heads, head_dim, tables, style)
+        steps = (self._normalized, self._rotated)
+        for step in reversed(steps) if self.norm_last else steps:
+            query, key = step(tape, query, key, (heads, kv_heads, head_dim))
         mixed = tape.attention(
             tape.by_head(query) if self.contiguous else query,
             key,
@@ -205,6 +208,7 @@ class Attention(Block):
             relative="" if not self.relative else "zeros" if self.source else "table",
             sinks=tape.weight("sinks") if self.sinks else None,
             upcast=self.upcast,
+            wide_scores=self.wide_scores,
         )
         if gate is not None or self.gate_proj:
             weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)
@@ -227,6 +231,23 @@ class Attention(Block):
             return query, tape.slice(whole, widths[1]), tape.slice(whole, widths[2])
         key = tape.linear("k_proj", read)
         return query, key, key if self.value_is_key else tape.linear("v_proj", read)
+
+    def _normalized(self, tape: Tape, query: Value, key: Value, dims: tuple[int, int, int]) -> tuple[Value, Value]:
+        if not self.qk_norm:
+            return query, key
+        parts = (1, 1) if self.qk_norm == "full" else dims[:2]
+        return self._normed(tape, "q_norm", query, parts[0]), self._normed(tape, "k_norm", key, parts[1])
+
+    def _rotated(self, tape: Tape, query: Value, key: Value, dims: tuple[int, int, int]) -> tuple[Value, Value]:
+        if not self.rotary:
+            return query, key
+        heads, kv_heads, head_dim = dims
+        width, style = min(self.rotary_dims or head_dim, head_dim), self.rotary_style
+        tables = tape.rotary(width, style, key.dtype, local=self.local_tables)
+        query = tape.rotate(query, heads, head_dim, tables, style)
+        if style.startswith("each"):
+            tables = tape.rotary(width, style, key.dtype)
+        return query, tape.rotate(key, kv_heads, head_dim, tables, style)
 
     def _normed(self, tape: Tape, name: str, x: Value, parts: int) -> Value:
         if self.qk_norm_type == "layer":

@@ -25,6 +25,8 @@ class Head(Block):
     next_token: bool | None = None
     """Whether the loss is that of predicting the next token, for which the reference makes logits fp32 and shifts labels; where left
     out, it is so for models whose layers see earlier tokens only."""
+    wide: bool = False
+    """Whether the loss makes logits fp32 where it does not predict the next token (ModernBERT)."""
     shifted: bool = False
     """Whether a buffer of the model's format is added to the logits, as BART's `final_logits_bias` is."""
     softcap: float | None = None
