@@ -158,7 +158,7 @@ def positioned(c: Config) -> list[str]:
     if len(rotated) < layers or len(sources) != layers:
         c.fail("no_rope_layers", f"expected a number for each of {layers} layers, got {len(rotated)} and {len(sources)} kv_source_layers")
         return ["rope_own_full"] * layers
-    seen = dsa_indexers(c)
+    seen = (dsa_indexers(c) + ["full"] * layers)[:layers]  # a list of the wrong length has been refused already
     return [
         f"{'rope' if rotated[index] else 'plain'}_{'own' if sources[index] == index else 'reuse'}_{seen[index]}" for index in range(layers)
     ]
