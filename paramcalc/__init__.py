@@ -17,6 +17,7 @@ _HOMES = {
     "load": "paramcalc.gate.load",
     "assert_budget": "paramcalc.api",
     "count": "paramcalc.api",
+    "fit": "paramcalc.api",
     "infer": "paramcalc.api",
     "train": "paramcalc.api",
 }

@@ -13,6 +13,7 @@ from paramcalc.words.errors import UsageError
 from paramcalc.words.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from paramcalc.costs.fit import Fit
     from paramcalc.costs.inference.plan import InferencePlan
     from paramcalc.costs.training.plan import TrainingPlan
     from paramcalc.costs.verdicts import Verdict
@@ -46,6 +47,29 @@ def train(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **op
 
     _only(options, TrainingJob._fields)
     return plan_training(load(model), TrainingJob(**options))
+
+
+def fit(
+    model: str | os.PathLike[str] | Mapping[str, Any] | Architecture,
+    gpu: str,
+    gpus: int | None = None,
+    *,
+    mode: str | None = None,
+    catalogue: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Fit:
+    """Whether any MODEL fits a card (`gpu="H100"`, `gpu="8xH100"`, `gpu="24GB"`), how much is left, and what would make it fit.
+
+    Serving or training is described by the options of `infer` and `train`; `catalogue` is a file of your own cards.
+    Raises UsageError for a card or an option that is not known or cannot be.
+    """
+    from paramcalc.costs.capacity import cards_named
+    from paramcalc.costs.fit import fit as fitted
+    from paramcalc.costs.weighing import job_from
+    from paramcalc.gate.catalogue import read_catalogue
+
+    cards = cards_named(gpu, gpus, read_catalogue(catalogue) if catalogue else ())
+    return fitted(load(model), cards, job_from(options, mode), options)
 
 
 def _only(options: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from paramcalc.costs.capacity import Cards
 from paramcalc.costs.changes import COSTS, DEARER, SAME, Change, changes, difference, together
+from paramcalc.costs.fewest import MAX_CARDS
 from paramcalc.costs.inference.job import InferenceJob
-from paramcalc.costs.layout_search import MAX_CARDS, Candidate, Search, alone
+from paramcalc.costs.layout_search import Candidate, Search, alone
 from paramcalc.costs.layouts import FIELDS, devices_of
 from paramcalc.costs.placing import Placed, placed
 from paramcalc.costs.terms import Input, Term
@@ -19,13 +21,14 @@ from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
 
 
+@dataclass(frozen=True)
 class Fit:
     """A job on cards. `fits` compares the plan's total with what a process may use of each card; nothing else decides."""
 
-    def __init__(self, architecture: Architecture, cards: Cards, placement: Placed) -> None:
-        self.architecture, self.placement = architecture, placement
-        self.cards = cards._replace(number=placement.cards)
-        self.plan: Plan = weigh(architecture, placement.job)
+    architecture: Architecture
+    cards: Cards
+    placement: Placed
+    plan: Plan
 
     @property
     def job(self) -> Job:
@@ -162,7 +165,8 @@ class Fit:
 def fit(architecture: Architecture, cards: Cards, job: Job, given: Collection[str] = ()) -> Fit:
     """Whether a job fits these cards. `given` names the options that were asked for: without one of a layout, the usual one is
     taken. Raises UsageError where the job cannot be run."""
-    return Fit(architecture, cards, placed(architecture, job, cards.number, given))
+    placement = placed(architecture, job, cards.number, given)
+    return Fit(architecture, cards._replace(number=placement.cards), placement, weigh(architecture, placement.job))
 
 
 def _missing_formats(plan: Plan, formats: tuple[str, ...]) -> list[str]:

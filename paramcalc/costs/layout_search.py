@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from paramcalc.costs.fewest import MAX_CARDS, Bounds, fewest
 from paramcalc.costs.inference.job import InferenceJob
-from paramcalc.costs.layouts import NODE, Divisible, Layout, laid_out, layouts
+from paramcalc.costs.layouts import NODE, Divisible, Layout, divisors, laid_out, layouts
 from paramcalc.costs.traffic import Rows, Traffic, Whole, idle_share, rows_of, traffic_of
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.weighing import Job, Plan, budget, weigh
 from paramcalc.holdings.counts import count_architecture
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
-
-MAX_CARDS = 65_536
-"""No search for the smallest number goes beyond this."""
 
 
 class Candidate(NamedTuple):
@@ -58,7 +56,12 @@ class _Option(NamedTuple):
     job: Job
     traffic: Traffic
     idle: float
-    bound: int
+
+    @property
+    def copy(self) -> tuple[int, ...]:
+        """What activations depend on: not on how many replicas there are, nor on what they share."""
+        layout = self.layout
+        return layout.tp, layout.pp, layout.cp, layout.ep, getattr(self.job, "grad_accum", 0)
 
 
 class Search:
@@ -81,13 +84,15 @@ class Search:
         self.alone = weigh(architecture, alone(job))
         self.whole = _whole(architecture, self.alone) if isinstance(job, TrainingJob) else None
         self.planned = 0
+        self.activations: dict[tuple[int, ...], int] = {}
 
     def front(self, cards: int) -> Found:
         """Every layout of so many cards that fits and that no other one beats in all three respects."""
         before, kept, least = self.planned, list[Candidate](), None
-        options = sorted(self.options(cards), key=lambda option: (option.traffic.total, option.idle, option.bound))
+        options = sorted(self.options(cards), key=lambda option: (option.traffic.total, option.idle, -option.layout.zero))
         for option in options:
-            if option.bound > self.capacity or any(_beats(one, option.bound, option) for one in kept):
+            bound = self._bound(option)
+            if bound > self.capacity or any(_beats(one, bound, option) for one in kept):
                 continue
             made = self.weighed(option)
             if made is None:
@@ -97,35 +102,38 @@ class Search:
                 kept.append(made)
         if not kept and least is None:
             least = self._smallest(options)
+        kept = [one for one in kept if not any(_as_good(other, one) for other in kept if other is not one)]
         return Found(cards, tuple(kept), None if kept else least, len(options), self.planned - before)
 
-    def fits(self, cards: int) -> bool:
-        """Whether any layout of so many cards fits; those that hold the least are tried first."""
-        options = [option for option in self.options(cards) if option.bound <= self.capacity]
-        for option in sorted(options, key=lambda option: option.bound):
-            made = self.weighed(option)
-            if made is not None and made.plan.total <= budget(self.capacity, made.plan):
-                return True
-        return False
-
     def smallest(self, start: int = 1, limit: int = MAX_CARDS) -> int | None:
-        """The smallest number of cards that some layout fits: any number within a node, whole nodes beyond."""
-        if not self._ever(limit):
-            return None
-        for cards in self._numbers(start, limit):
-            if self.fits(cards):
-                return cards
-        return None
+        """The smallest number of cards from `start` on that some layout fits; None where no number will do."""
+        replicas = None
+        if self.global_batch is not None and isinstance(self.job, TrainingJob):
+            at_once = self.job.batch_size
+            replicas = tuple(divisors(self.global_batch // at_once)) if self.global_batch % at_once == 0 else ()
+        return fewest(self.able, self.fits, self.fixed, Bounds(start, limit, self.node, replicas))
+
+    def fits(self, layout: Layout) -> bool:
+        """Whether one layout can exist and fits."""
+        option = self._option(layout, layout.dp * layout.pp * layout.cp * (layout.tp if self.able.training else max(layout.tp, layout.ep)))
+        if option is None or self._bound(option) > self.capacity:
+            return False
+        made = self.weighed(option)
+        return made is not None and made.plan.total <= budget(self.capacity, made.plan)
 
     def options(self, cards: int) -> Iterator[_Option]:
         """Every layout with what is known of it before it is planned."""
         for layout in layouts(self.able, cards, self.fixed, self.node):
-            batch = self._batch(cards, layout)
-            if batch == 0:
-                continue
-            job = laid_out(self.job, layout, batch)
-            idle = idle_share(layout, job)
-            yield _Option(layout, job, self._traffic(layout, job), idle, self._bound(layout))
+            option = self._option(layout, cards)
+            if option is not None:
+                yield option
+
+    def _option(self, layout: Layout, cards: int) -> _Option | None:
+        batch = self._batch(cards, layout)
+        if batch == 0:
+            return None
+        job = laid_out(self.job, layout, batch)
+        return _Option(layout, job, self._traffic(layout, job), idle_share(layout, job))
 
     def weighed(self, option: _Option) -> Candidate | None:
         """A layout on the real plan; None where that says it cannot exist."""
@@ -134,6 +142,7 @@ class Search:
         except UsageError:
             return None
         self.planned += 1
+        self._learn(option, plan)
         return Candidate(option.layout, option.job, plan, option.traffic, option.idle)
 
     def _batch(self, cards: int, layout: Layout) -> int | None:
@@ -152,38 +161,26 @@ class Search:
             tokens = layout.dp * job.batch_size * job.grad_accum * self.able.tokens
         return traffic_of(layout, job, self.rows, self.whole, tokens)
 
-    def _bound(self, layout: Layout) -> int:
-        """Bytes that the worst rank holds at least: its even share of what one card would hold of states."""
-        held = max(layout.tp, layout.ep) * layout.pp
-        if isinstance(self.job, InferenceJob):
-            return sum(term.bytes for term in self.alone.terms if term.name == "weights") // held
+    def _bound(self, option: _Option) -> int:
+        """Bytes that the worst rank holds at least: its even share of what one card would hold of states, at the optimizer's step,
+        or with what a layout of the same copy was seen to hold of activations."""
+        layout = option.layout
+        held, shared = max(layout.tp, layout.ep) * layout.pp, layout.dp * layout.tp * layout.pp
         sizes = _states_at_step(self.alone)
-        stages = {"weights": 3, "adapters": 3, "gradients": 2, "master_weights": 1, "optimizer": 1}
-        shared = layout.dp * layout.tp * layout.pp
-        return sum(sizes.get(name, 0) // (shared if layout.zero >= stage else held) for name, stage in stages.items())
+        shares = {name: sizes.get(name, 0) // (shared if layout.zero >= stage else held) for name, stage in STAGES.items()}
+        resident = sum(shares.values()) - shares["gradients"] + sizes["overhead"]
+        return resident + max(shares["gradients"], self.activations.get(option.copy, 0))
 
-    def _ever(self, limit: int) -> bool:
-        """Whether any number of cards can do: whether what no sharing makes smaller leaves room."""
-        many = (limit, limit * 3 // 4)  # powers of two, and three times as many: what most models divide by
-        return any(self.fits(cards) for cards in many) or any(self.fits(cards) for cards in self._numbers(1, 4 * self.node))
-
-    def _numbers(self, start: int, limit: int) -> Iterator[int]:
-        least = max(start, self._least_number())
-        yield from range(least, min(self.node, limit) + 1)
-        first = max(2 * self.node, -(-least // self.node) * self.node)
-        yield from range(first, limit + 1, self.node)
-
-    def _least_number(self) -> int:
-        """Cards that the states alone fill."""
-        if isinstance(self.job, InferenceJob):
-            whole = sum(term.bytes for term in self.alone.terms if term.name == "weights")
-        else:
-            whole = sum(_states_at_step(self.alone).values())
-        return max(1, -(-whole // self.capacity))
+    def _learn(self, option: _Option, plan: Plan) -> None:
+        """Remember what a copy holds of activations at any moment: with other replicas it holds as much."""
+        seen = [
+            phase.terms.get("activations", 0) + phase.terms.get("logits", 0) for phase in getattr(plan, "phases", ()) if self.able.training
+        ]
+        self.activations[option.copy] = max([self.activations.get(option.copy, 0), *seen])
 
     def _smallest(self, options: list[_Option]) -> Candidate | None:
         """The layout with the least bound, planned: what comes nearest where nothing can fit."""
-        for option in sorted(options, key=lambda option: option.bound)[:8]:
+        for option in sorted(options, key=self._bound)[:8]:
             made = self.weighed(option)
             if made is not None:
                 return made
@@ -195,6 +192,11 @@ def _beats(one: Candidate, size: int, other: _Option) -> bool:
     return one.plan.total <= size and one.idle <= other.idle
 
 
+def _as_good(other: Candidate, one: Candidate) -> bool:
+    """Whether a layout found later moves as little, and holds less."""
+    return other.traffic.total <= one.traffic.total and other.plan.total < one.plan.total and other.idle <= one.idle
+
+
 def alone(job: Job) -> Job:
     """The job on one card."""
     if isinstance(job, InferenceJob):
@@ -202,11 +204,16 @@ def alone(job: Job) -> Job:
     return job._replace(dp=1, tp=1, pp=1, ep=1, cp=1, zero=0, sequence_parallel=False, virtual_stages=1)
 
 
+STAGES = {"weights": 3, "adapters": 3, "gradients": 2, "master_weights": 1, "optimizer": 1}
+"""States, and the stage of ZeRO from which replicas share them."""
+
+
 def _states_at_step(plan: Plan) -> dict[str, int]:
-    """What one card alone holds while the optimizer steps, without temporaries."""
-    phases = {phase.name: phase.terms for phase in getattr(plan, "phases", ())}
-    step: Mapping[str, int] = phases.get("optimizer", {})
-    return {name: step.get(name, 0) for name in ("weights", "adapters", "gradients", "master_weights", "optimizer")}
+    """What one card alone holds without temporaries: in training while the optimizer steps."""
+    sizes = {term.name: term.bytes for term in plan.terms}
+    phases = {phase.name: phase.terms for phase in getattr(plan, "phases", ()) if hasattr(phase, "terms")}
+    step: Mapping[str, int] = phases.get("optimizer", {"weights": sizes.get("weights", 0)})
+    return {name: step.get(name, 0) for name in STAGES} | {"overhead": sizes.get("overhead", 0)}
 
 
 def _whole(architecture: Architecture, alone: Plan) -> Whole:

@@ -33,6 +33,8 @@ class LayoutPlan(NamedTuple):
     smallest: bool
     """Whether the number of cards was looked for."""
     global_batch: int | None
+    enough: int | None = None
+    """The smallest number of cards that does, where the one asked for does not."""
 
     @property
     def fits(self) -> bool:
@@ -63,6 +65,7 @@ class LayoutPlan(NamedTuple):
             "global_batch": self.global_batch,
             "inputs": [each.to_dict() for each in self.inputs],
             "fits": self.fits,
+            "enough": self.found.cards if self.fits and self.smallest else self.enough,
             "possible": self.found.possible,
             "layouts": [self._layout(one) for one in self.found.fitting],
             "nearest": None if self.fits or best is None else self._layout(best),
@@ -115,7 +118,9 @@ def plan_layouts(
     if number is None:
         least = max(devices_of(job), node)
         return LayoutPlan(architecture, cards, job, search.front(least)._replace(fitting=()), True, global_batch)
-    return LayoutPlan(architecture, cards._replace(number=number), job, search.front(number), cards.number is None, global_batch)
+    found = search.front(number)
+    enough = None if found.fitting or cards.number is None else search.smallest(number + 1)
+    return LayoutPlan(architecture, cards._replace(number=number), job, found, cards.number is None, global_batch, enough)
 
 
 def _check(job: Job, fixed: Mapping[str, int], global_batch: int | None) -> None:

@@ -84,6 +84,16 @@ class TrainingJob(NamedTuple):
     offload: str | None = None
     ema: bool = False
     """Whether an exponential moving average of what trains is kept beside it."""
+    stated: frozenset[str] = frozenset()
+    """Options that somebody gave, be it with the default's value. No option itself."""
+
+    @classmethod
+    def of(cls, **options: Any) -> TrainingJob:
+        """The job of options that somebody gave."""
+        return cls(**options, stated=frozenset(options))
+
+
+OPTIONS = tuple(name for name in TrainingJob._fields if name != "stated")
 
 
 class Settings(NamedTuple):
@@ -175,9 +185,9 @@ def _inputs(job: TrainingJob, length: int, scheme: Scheme, scheme_from: str) -> 
     if name not in ADAPTED:
         unused.add("adapter_dtype")
     shown = []
-    for field, default in TrainingJob._field_defaults.items():
+    for field in OPTIONS:
         value: Any = getattr(job, field)
-        origin = DEFAULT if value == default else GIVEN
+        origin = GIVEN if field in job.stated or value != TrainingJob._field_defaults[field] else DEFAULT
         if field == "seq_len":
             value = length
         elif field == "quant":
@@ -252,8 +262,6 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError("a GGUF file is for inference: no trainer reads it", place="quant", hint="--quant nf4-dq")
     if job.method == "qlora" and not quantized:
         raise UsageError("qlora needs a quantized base", place="quant", hint="--quant nf4-dq, or --method lora")
-    if job.ep > 1 and (job.dp * job.tp) % job.ep:
-        raise UsageError(f"experts over {job.ep} ranks, of which there are {job.dp * job.tp}", place="ep", hint=f"--dp {job.ep}")
     if job.prepare_kbit and not quantized:
         raise UsageError("prepare_kbit prepares a quantized base, and this one is not", place="prepare_kbit", hint="--method qlora")
     if job.sequence_parallel and method in ADAPTED:
@@ -262,12 +270,6 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError("sequence parallelism divides what tensor parallelism leaves whole", place="sequence_parallel", hint="give --tp")
     if job.zero and job.dp == 1:
         raise UsageError(f"ZeRO stage {job.zero} shards over data-parallel ranks, and there is one", place="zero", hint="give --dp")
-    if job.dp * job.tp % job.ep:
-        raise UsageError(
-            f"experts are spread over data- and tensor-parallel ranks, and {job.ep} does not divide those {job.dp * job.tp}",
-            place="ep",
-            hint=f"--dp {job.ep}",
-        )
     if job.virtual_stages > 1 and job.pp == 1:
         raise UsageError("virtual stages belong to a pipeline", place="virtual_stages", hint="give --pp")
     if job.precision in MASTERS and method in ADAPTED:

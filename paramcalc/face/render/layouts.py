@@ -51,14 +51,24 @@ def _layouts(found: LayoutPlan, shown: Sequence[Candidate]) -> Table:
 
 
 def _notes(found: LayoutPlan, top: int) -> Iterator[str]:
-    more = len(found.found.fitting) - max(1, top)
-    counts = f"{found.found.possible:,} layouts can exist; shown are those that no other one beats in memory, communication and idle stages"
-    yield counts + (f", the first {top} of {len(found.found.fitting)}" if more > 0 else "")
-    yield "moved/token: bytes between cards for each token, all cards together; idle: time that pipeline stages wait"
-    if isinstance(found.job, TrainingJob):
+    if found.enough is not None:
+        yield f"{found.enough:,} cards are enough (paramcalc plan --gpus {found.enough})"
+    yield _counted(found, top)
+    if found.fits:
+        yield "moved/token: bytes between cards for each token, all cards together; idle: time that pipeline stages wait"
+    if isinstance(found.job, TrainingJob) and found.best is not None:
         sequences = found.global_batch or (found.found.cards * found.job.batch_size)
         yield f"every layout trains {sequences:,} sequences a step, in micro-batches of {found.job.batch_size:,}"
     if found.best is not None:
         yield from card_notes(found.cards, found.best.plan)
     yield settings_note(found.inputs)
-    yield from (f"not in the ranking: {line}" for line in NOT_MODELLED)
+    yield from (f"not in the ranking: {line}" for line in NOT_MODELLED if found.fits)
+
+
+def _counted(found: LayoutPlan, top: int) -> str:
+    """How many layouts there were to choose from."""
+    possible, fitting = found.found.possible, len(found.found.fitting)
+    if not fitting:
+        return f"{possible:,} layouts can exist: heads, layers, experts and sequences divide evenly"
+    shown = f", the first {top} of {fitting}" if fitting > max(1, top) else ""
+    return f"{possible:,} layouts can exist; shown are those that no other one beats in memory, communication and idle stages{shown}"
