@@ -179,6 +179,7 @@ class Tape(ABC):
         sinks: Value | None = None,
         upcast: bool = True,
         wide_scores: bool = False,
+        ungrouped: bool = False,
     ) -> Value:
         """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection.
 
@@ -196,6 +197,10 @@ class Tape(ABC):
     @abstractmethod
     def top(self, scores: Value, visited: int) -> Value:
         """The largest scores of each row."""
+
+    @abstractmethod
+    def pick(self, x: Value, width: int) -> Value:
+        """Part of each row, picked out by an index into new memory."""
 
     @abstractmethod
     def spread(self, x: Value, times: int) -> Value:

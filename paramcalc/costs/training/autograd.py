@@ -197,8 +197,12 @@ class Recorder(Tape):
         self.ops[-1] = self.ops[-1]._replace(passes=False)
         return made
 
+    def pick(self, x: Value, width: int) -> Value:
+        places = self.kept(BYTES["int64"], "index")
+        return self.emit("index", (x,), x.tokens, width, x.dtype, saved=(places,), layout=TOKENS_FIRST)
+
     def spread(self, x: Value, times: int) -> Value:
-        made = self.emit("spread", (x,), x.tokens, x.width * times, x.dtype, view=True)
+        made = self.emit("spread", (x,), x.tokens, x.width * times, x.dtype, view=True, layout=STRIDED)
         self.ops[-1] = self.ops[-1]._replace(passes=False)
         return made
 

@@ -68,16 +68,21 @@ class AttentionRecorder(Recorder):
         sinks: Value | None = None,
         upcast: bool = True,
         wide_scores: bool = False,
+        ungrouped: bool = False,
     ) -> Value:
         parts = Heads(query, key, value, heads, kv_heads)
         mask = Mask(causal, window if window and self.length > window else None)
         bias = self.position_bias(parts, relative) if relative else None
         if wide_scores and self.implementation == EAGER:
             parts = parts._replace(query=self.cast(query, FP32), key=self.cast(key, FP32))
+        if ungrouped and self.implementation == EAGER:
+            parts = self._broadcast(parts)
         if self.implementation == EAGER or softcap or (sinks is not None and self.implementation == SDPA):
             return self._eager(parts, mask, softcap=softcap, dropout=dropout, bias=bias, sinks=sinks, upcast=upcast)
         if self.implementation == FLASH and bias is None:
             return self._flash(self._low(parts, "bf16"))
+        if ungrouped and parts.groups > 1:
+            return self._math(self._low(parts), dropout, broadcast=True)
         return self._sdpa(parts, mask, dropout, bias)
 
     def position_bias(self, parts: Heads, kind: str) -> Value:
@@ -158,6 +163,11 @@ class AttentionRecorder(Recorder):
         key, value = self.repeat(parts.key, parts.groups), self.repeat(parts.value, parts.groups)
         return parts._replace(key=key, value=value, kv_heads=parts.heads)
 
+    def _broadcast(self, parts: Heads) -> Heads:
+        """Key and value heads shown to each query head of their group without a copy."""
+        key, value = self.spread(parts.key, parts.groups), self.spread(parts.value, parts.groups)
+        return parts._replace(key=key, value=value, kv_heads=parts.heads)
+
     def _bias_mask(self, bias: Value, *, causal: bool) -> Value:
         """A position bias as a mask (`create_position_bias_mask`): where a query may not look, the lowest number; in new memory."""
         if bias.layout == HEADS_FIRST:
@@ -206,12 +216,16 @@ class AttentionRecorder(Recorder):
             return self.low(bias) if dtype in LOW else bias
         return self.emit("additive mask", (bias,), bias.tokens, bias.width, dtype)
 
-    def _math(self, parts: Heads, dropout: float) -> Value:
+    def _math(self, parts: Heads, dropout: float, *, broadcast: bool = False) -> Value:
         """The kernel written in plain operations: in fp32, with the factor on queries and keys, scores kept whole."""
         query, key, value = (self.cast(v, FP32) for v in parts[:3])
-        key, value = self.repeat(key, parts.groups), self.repeat(value, parts.groups)
+        if broadcast:
+            query, key, value = self._broadcast(parts._replace(query=self.scale(query), key=self.scale(key), value=value))[:3]
+        else:
+            query, key = self.scale(query), self.scale(self.repeat(key, parts.groups))
+            value = self.repeat(value, parts.groups)
         length = self.source_length(key)
-        scores = self.matmul32(self.scale(query), self.scale(key), parts.heads * length)
+        scores = self.matmul32(query, key, parts.heads * length)
         weights = self.emit("softmax", (scores,), scores.tokens, scores.width, FP32, keeps_result=True)
         weights = self.dropout(weights, dropout)
         made = self.by_token(self.matmul32(weights, value, parts.heads * parts.value_dim))

@@ -36,7 +36,7 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 
 STREAM_SOFTMAX = _types(
     """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-text distilbert
-    electra ernie gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen nllb-moe
+    electra ernie falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen nllb-moe
     pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 umt5 wav2vec2 whisper xlm-roberta
     xlm-roberta-xl xmod"""
 )
@@ -170,6 +170,8 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["norm_last"] = True
     if c.model_type in WIDE_SCORES:
         facts["wide_scores"] = True
+    if c.model_type == "falcon":
+        facts["ungrouped"] = True
     if c.model_type == "whisper":
         facts["contiguous"] = True
     if style := next((style for style, types in ROTARY.items() if c.model_type in types), None):

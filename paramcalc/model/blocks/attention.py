@@ -85,6 +85,8 @@ class Attention(Block):
     for pairs of dims in every layer (Helium), or for queries and keys `each` (GPT-J), and `joined` to the dims that are not turned even where there are none (Phi-3)."""
     local_tables: bool = False
     """Whether the model has rotary tables of their own for such windows (Gemma 3)."""
+    ungrouped: bool = False
+    """Whether the reference hands fewer key heads to a fused kernel without saying so, which then falls back (Falcon)."""
     contiguous: bool = False
     """Whether the reference copies queries to lie head by head (Whisper)."""
     upcast: bool = True
@@ -209,6 +211,7 @@ class Attention(Block):
             sinks=tape.weight("sinks") if self.sinks else None,
             upcast=self.upcast,
             wide_scores=self.wide_scores,
+            ungrouped=self.ungrouped,
         )
         if gate is not None or self.gate_proj:
             weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)
@@ -219,6 +222,8 @@ class Attention(Block):
         """Queries, keys and values: projections of their own, or slices of a fused one."""
         if self.fused == "qkv":
             whole = tape.linear("qkv_proj", x)
+            if self.ungrouped and self.kv_heads == 1:
+                return tape.slice(whole, widths[0]), tape.pick(whole, widths[1]), tape.pick(whole, widths[2])
             query, key, value = (tape.slice(whole, width) for width in widths)
             return query, key, value
         if self.reuses or not self.queries:
