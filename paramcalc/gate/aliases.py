@@ -153,6 +153,8 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("ForVideoClassification", "video_classification"),
     ("ModelWithProjection", "projection"),
     ("Backbone", "backbone"),
+    ("ForSemanticSegmentation", "segmentation"),
+    ("VQVAE", "base"),
     ("ForMaskedImageModeling", "masked_image"),
     ("DoubleHeadsModel", "double_heads"),
     ("EncoderModel", "encoder"),

@@ -91,6 +91,8 @@ def siglip_vision(
         parts["attention_pooling"] = attention_pooling(c)
     if c.task("base") != "base":
         refuse(c)
+    if c.architecture().endswith("VisionTransformer"):  # the inner class of the one with a prefix
+        prefix = ""
     return document(c, under(prefix, parts | (after or {})), tokens=rows, cache=False)
 
 

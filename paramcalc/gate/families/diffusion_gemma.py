@@ -7,10 +7,8 @@ from paramcalc.gate.families.composite import head
 from paramcalc.gate.families.gemma4 import gemma4_text
 from paramcalc.gate.families.gemma_senses import senses_4
 from paramcalc.gate.families.nesting import beneath, nested, told
-from paramcalc.gate.families.recipes import Tree, document, plain_activation, rms
+from paramcalc.gate.families.recipes import Tree, document, plain_activation, rms, under
 from paramcalc.gate.families.vision import refuse
-
-TASKS = {"DiffusionGemmaForBlockDiffusion": "generation", "DiffusionGemmaModel": "base"}
 
 
 def text(c: Config) -> Tree:
@@ -35,26 +33,32 @@ def biases(c: Config, layers: Tree) -> Tree:
     return {"path": "layers.{}", "kinds": made, "order": layers["order"]}
 
 
+def conditioning(words: Config) -> Tree:
+    """The gated network that reads the last step's prediction."""
+    activation = plain_activation(words, "hidden_act", "gelu_pytorch_tanh")
+    network = {"path": "", "size": words.size("intermediate_size"), "activation": activation}
+    return {"path": "self_conditioning", "norm": rms("pre_norm"), "feed_forward": network, "flow": ["norm feed_forward +"]}
+
+
 def diffusion_gemma(c: Config) -> Tree:
     """Diffusion Gemma (Google 2026). Its decoder has the encoder's weights, unless they are untied, and conditions itself
-    on its last step through a gated network."""
-    words = c.part("text_config")
+    on its last step."""
+    words, named = c.part("text_config"), c.architecture()
     width = words.size("hidden_size")
-    task = TASKS.get(c.architecture() or "DiffusionGemmaForBlockDiffusion", "") or c.task("base")
+    task = "generation" if named.endswith("ForBlockDiffusion") or not named else c.task("base")
+    decodes = named.endswith("DecoderModel")
+    if not decodes and named.endswith("EncoderModel"):
+        task = "base"
     if task not in ("base", "generation"):
         refuse(c)
-    parts = beneath("encoder", senses_4(c, width) | nested(words, "text", "language_model"))
-    conditioning = {
-        "path": "decoder.self_conditioning",
-        "norm": rms("pre_norm"),
-        "feed_forward": {
-            "path": "",
-            "size": words.size("intermediate_size"),
-            "activation": plain_activation(words, "hidden_act", "gelu_pytorch_tanh"),
-        },
-        "flow": ["norm feed_forward +"],
-    }
-    parts["self_conditioning"] = conditioning
+    if decodes:
+        parts = nested(words, "denoiser", "", cache=False) | {"self_conditioning": conditioning(words)}
+        return document(c, parts, width=width)
+    parts = senses_4(c, width) | nested(words, "text", "language_model")
+    if named.endswith("EncoderModel"):
+        return document(c, parts, width=width, context=words.optional("max_position_embeddings"))
+    parts = beneath("encoder", parts)
+    parts |= under("decoder.", {"self_conditioning": conditioning(words)})
     if not c.flag("tie_word_embeddings", True):
         parts |= nested(c.part("text_config"), "denoiser", "decoder", cache=False)
     elif words.flag("attention_bias"):
