@@ -15,7 +15,7 @@ from paramcalc.costs.device_rows import Device
 MAX_TEXT = 200
 
 _MAKERS = frozenset(
-    "nvidia geforce tesla rtx gtx amd radeon instinct rx intel arc data center apple google aws".split()  # noqa: SIM905
+    "nvidia geforce tesla rtx gtx amd radeon instinct rx intel arc data center apple google aws".split()
 )
 """Words that may be left out in front. `quadro` is not among them: there are three kinds of RTX 6000."""
 _NOISE = frozenset(("r", "tm", "gpu", "graphics", "generation", "edition", "blackwell", "workstation", "server"))
