@@ -1,8 +1,8 @@
 """What a model class of transformers holds, tensor by tensor, measured on the meta device (no weights are made).
 
 Definitions: a parameter that two names share counts once, under its first name; buffers are no parameters; a bias is a
-parameter whose last name part ends in "bias"; an embedding is the weight of an nn.Embedding; `active` is the total less
-the routed experts that a token does not visit.
+parameter whose last name part ends in "bias", or is a recurrent layer's `bias_ih_l0` and the like; an embedding is the
+weight of an nn.Embedding; `active` is the total less the routed experts that a token does not visit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 # Bare parameters that stand for positions or special tokens: never counted as embeddings, but said.
 EMBEDDING_LIKE = re.compile(r"pos_embed|position_embed|(cls|class|mask|dist|distillation|register)_?(tokens?|embeddings?)$|^probe$")
+RECURRENT_BIAS = re.compile(r"bias_[ih]h_l\d")
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 TOP_K = (
     "num_experts_per_tok",
@@ -78,7 +79,7 @@ def measure(model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, objec
     others: Counter[str] = Counter()
     for name, parameter in held.items():
         last = name.rsplit(".", 1)[-1]
-        if last.endswith("bias"):
+        if last.endswith("bias") or RECURRENT_BIAS.match(last):
             biases[last] += parameter.numel()
         elif last != "weight":
             others[last] += parameter.numel()

@@ -14,6 +14,8 @@ from paramcalc.gate.families.speech import WHISPER, whisper_encoder
 from paramcalc.gate.families.vision import refuse
 
 ENDS = 2  # a sound begins and ends with a token of its own
+TEXT_ENCODERS = ("mt5", "t5", "t5gemma", "umt5")
+"""Encoder-decoders of which a text encoder is the first half."""
 CODES = PRE._replace(bias=False)
 
 
@@ -128,15 +130,29 @@ def codes(c: Config, *, reads: bool = True) -> Tree:
 
 
 def musicgen(c: Config, *, reads: bool = True) -> Tree:
-    """The decoder alone, as its class for causal language modelling takes it from the whole model's config."""
-    task = c.task("causal_lm")
-    if task not in ("causal_lm", "base"):
-        c.fail("architectures", f"{c.architecture()} is not modelled; only the decoder is")
-    decoder = c.part("decoder")
+    """The decoder alone, as its class for causal language modelling takes it from the whole model's config, or the whole."""
+    task, decoder = c.task("causal_lm"), c.part("decoder")
+    if task not in ("causal_lm", "base", "generation"):
+        refuse(c)
     decoder.serves = "base" if task == "base" else "causal_lm"
     for key in ("text_encoder", "audio_encoder"):
         c.part(key)
-    return codes(decoder, reads=reads) | {"model_type": c.model_type}
+    return composed(c, reads) if task == "generation" else codes(decoder, reads=reads) | {"model_type": c.model_type}
+
+
+def composed(c: Config, reads: bool) -> Tree:
+    """A text encoder, a codec, and the decoder; what the text's encoder makes, and a melody's chroma, put into its width."""
+    words, sounds, decoder = c.part("text_encoder"), c.part("audio_encoder"), c.part("decoder")
+    made, width = words.size("hidden_size"), decoder.size("hidden_size")
+    whole = "encoder" if words.model_type in TEXT_ENCODERS else "base"
+    parts = nested(words, "text_encoder", "text_encoder", task=whole, cache=False, **({"tokens": "source"} if reads else {}))
+    parts |= tower(sounds, "codec", "audio_encoder", tower="audio")
+    if made != width and (not reads or decoder.optional("cross_attention_hidden_size") is None):
+        parts["projector"] = projector("", {"linear": dense("enc_to_dec_proj", made, width)})
+    if not reads and c.size("num_chroma") != width:
+        parts["melody_projector"] = projector("", {"linear": dense("audio_enc_to_dec_proj", c.size("num_chroma"), width)})
+    own = codes(decoder, reads=reads)
+    return document(c, parts | {"decoder": {"path": "decoder", **own["parts"]}}, width=width)
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {

@@ -36,6 +36,8 @@ MODULES: dict[str, str] = {
     "transcribers": "canary cohere_asr moonshine moonshine_streaming moonshine_streaming_encoder",
     "speaking": "dia speecht5",
     "fun_asr": "fun_asr_nano fun_asr_nano_encoder",
+    "moshi": "kyutai_speech_to_text moshi",
+    "codecs": "encodec mimi mimi_decoder mimi_encoder",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
     " wav2vec2-bert wav2vec2-conformer",
@@ -62,7 +64,7 @@ MODULES: dict[str, str] = {
     "inkling": "inkling2_text inkling_text",
     "zaya": "hrm_text zaya",
     "blt": "blt",
-    "reformer": "moshi reformer",
+    "reformer": "reformer",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
     "pyramid": "convnext convnextv2 dinov3_convnext donut-swin maskformer-swin resnet swin swinv2",

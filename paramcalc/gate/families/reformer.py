@@ -1,11 +1,10 @@
-"""Reformer and Moshi's language model."""
+"""Reformer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.llama import attention, decoder
 from paramcalc.gate.families.recipes import (
     PRE_NORM,
     Tree,
@@ -103,25 +102,4 @@ def reformer(c: Config) -> Tree:
     return document(c, (parts if task == "base" else under("reformer.", parts)) | reformer_head(c, task))
 
 
-def moshi(c: Config) -> Tree:
-    """The language model of Moshi (Défossez et al. 2024), with one token more in its table than in its head. Untied."""
-    if c.task("causal_lm") not in ("base", "causal_lm"):
-        c.fail("architectures", f"{c.architecture()} is not modelled; only the language model is")
-    names = {f"{letter}_proj": f"{letter}_proj.linear" for letter in "qkvo"}
-    size = c.size("ffn_dim")
-    if size % 2:
-        c.fail("ffn_dim", f"expected an even number, got {size}")
-
-    def attend(c: Config, _: str) -> Tree:
-        return attention(c, "local", bias=False, rounded=True, names=names)
-
-    def feed(c: Config) -> Tree:
-        fields = tree(size=max(1, size // 2), fused=True, activation=plain_activation(c, "hidden_act", "silu"))
-        return {"kind": "feed_forward", "path": "mlp", **fields, "names": {"gate_up_proj": "fc1", "down_proj": "fc2"}}
-
-    made = decoder(c, attend=attend, feed=feed, tie=None)
-    made["parts"]["embedding"]["vocabulary"] += 1
-    return made
-
-
-FAMILIES: dict[str, Callable[[Config], Tree]] = {"reformer": reformer, "moshi": moshi}
+FAMILIES: dict[str, Callable[[Config], Tree]] = {"reformer": reformer}
