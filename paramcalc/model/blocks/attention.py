@@ -229,7 +229,8 @@ class Attention(Block):
         if self.reuses or not self.queries:
             raise NotImplementedError("attention that reuses keys and values")
         read = x if not self.source else tape.source
-        assert read is not None
+        if read is None:
+            raise NotImplementedError("cross attention to something that is not an encoder before it")
         query = tape.linear("q_proj", x)
         if self.fused == "kv":
             whole = tape.linear("kv_proj", read)
