@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from paramcalc.costs.inference.job import LLAMA_CPP, TRANSFORMERS, VLLM, InferenceJob
 from paramcalc.costs.search import largest
 from paramcalc.costs.training.job import TrainingJob
-from paramcalc.costs.weighing import Job, Plan, budget, changed, weigh
+from paramcalc.costs.weighing import Job, Plan, budget, changed, weigh, with_number
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
 
@@ -118,11 +118,11 @@ def _lowered(option: str, architecture: Architecture, job: Job, capacity: int) -
         return ()
 
     def fits(value: int) -> bool:
-        plan = _planned(architecture, changed(job, {option: value}))
+        plan = _planned(architecture, with_number(job, option, value))
         return plan is not None and plan.total <= budget(capacity, plan)
 
     value = largest(fits, at_most=present - 1).value
-    return ({option: value},) if value else ()
+    return (difference(job, with_number(job, option, value)),) if value else ()
 
 
 def _settled(architecture: Architecture, job: Job, option: str) -> Any:

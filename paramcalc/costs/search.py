@@ -9,7 +9,7 @@ from paramcalc.costs.capacity import Cards
 from paramcalc.costs.layouts import FIELDS
 from paramcalc.costs.placing import Placed
 from paramcalc.costs.terms import Input
-from paramcalc.costs.weighing import LENGTH, Job, Plan, budget, changed, mode_of, weigh
+from paramcalc.costs.weighing import LENGTH, Job, Plan, budget, mode_of, weigh, with_number
 from paramcalc.holdings.counts import identity
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
@@ -141,7 +141,7 @@ def most(architecture: Architecture, cards: Cards, placement: Placed, solve: str
     plans: dict[int, Plan] = {}
 
     def fits(value: int) -> bool:
-        plan = plans[value] = weigh(architecture, changed(job, {option: value}))
+        plan = plans[value] = weigh(architecture, with_number(job, option, value))
         return plan.total <= budget(cards.capacity, plan)
 
     found = largest(fits)
@@ -153,11 +153,11 @@ def most(architecture: Architecture, cards: Cards, placement: Placed, solve: str
         remarks.append(f"memory holds {found.value:,} tokens; the model was made for {limit:,}")
     if not found.bounded:
         remarks.append(f"memory does not bound it: {found.value:,} is where the search stops")
-    plan = plans[value] if value in plans else weigh(architecture, changed(job, {option: value}))
+    plan = plans[value] if value in plans else weigh(architecture, with_number(job, option, value))
     return Most(
         architecture,
         cards._replace(number=placement.cards),
-        changed(job, {option: value}),
+        with_number(job, option, value),
         solve,
         option,
         found,

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from paramcalc.costs.inference.job import OPTIONS as INFERENCE
 from paramcalc.costs.inference.job import InferenceJob
 from paramcalc.costs.terms import Input, Term
+from paramcalc.costs.training.job import OPTIONS as TRAINING
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
@@ -19,7 +21,7 @@ from paramcalc.words.nearest import did_you_mean
 Job = InferenceJob | TrainingJob
 INFER, TRAIN = "infer", "train"
 MODES = (INFER, TRAIN)
-SHARED = frozenset(InferenceJob._fields) & frozenset(TrainingJob._fields)
+SHARED = frozenset(INFERENCE) & frozenset(TRAINING)
 LENGTH = {INFER: "context", TRAIN: "seq_len"}
 """The option that says how many tokens a sequence has."""
 
@@ -76,6 +78,13 @@ def changed(job: Job, options: Mapping[str, Any]) -> Job:
     return job._replace(**options)
 
 
+def with_number(job: Job, option: str, value: int) -> Job:
+    """The job with another number for one option; a prompt is no longer than the context."""
+    prompt = getattr(job, "prompt", None)
+    shorter = {"prompt": value} if option == "context" and prompt is not None and prompt > value else {}
+    return changed(job, {option: value, **shorter})
+
+
 def job_from(options: Mapping[str, Any], mode: str | None = None) -> Job:
     """A job from the options that were given: inference, unless `mode` or an option that only training has says otherwise.
 
@@ -83,18 +92,18 @@ def job_from(options: Mapping[str, Any], mode: str | None = None) -> Job:
     """
     if mode is not None and mode not in MODES:
         raise UsageError(f"unknown mode: {mode!r:.40}", place="mode", hint=did_you_mean(mode, MODES) or "infer or train")
-    only_train = [name for name in options if name in TrainingJob._fields and name not in SHARED]
-    only_infer = [name for name in options if name in InferenceJob._fields and name not in SHARED]
+    only_train = [name for name in options if name in TRAINING and name not in SHARED]
+    only_infer = [name for name in options if name in INFERENCE and name not in SHARED]
     for name in options:
-        if name not in InferenceJob._fields and name not in TrainingJob._fields:
-            every = sorted({*InferenceJob._fields, *TrainingJob._fields})
+        if name not in INFERENCE and name not in TRAINING:
+            every = sorted({*INFERENCE, *TRAINING})
             raise UsageError("no such option", place=f"{name:.60}", hint=did_you_mean(name, every))
     mode = mode or (TRAIN if only_train else INFER)
     wrong = only_infer if mode == TRAIN else only_train
     if wrong:
         reason = f"{only_train[0]} is an option of training" if only_train and mode == TRAIN else f"the mode is {mode}"
         raise UsageError(f"{reason}, {wrong[0]} is none of it", place=wrong[0], hint=_counterpart(wrong[0]))
-    return TrainingJob(**options) if mode == TRAIN else InferenceJob(**options)
+    return TrainingJob.of(**options) if mode == TRAIN else InferenceJob.of(**options)
 
 
 def _counterpart(name: str) -> str:
