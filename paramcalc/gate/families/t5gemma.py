@@ -63,6 +63,7 @@ def layers(c: Config, outer: Config, *, period: int, cross: int | None = None, m
 
 
 def half(c: Config, outer: Config, path: str, stacked: Tree, *, source: bool = False) -> Tree:
+    c.ignore("dropout_rate")  # the class around it writes its own over that
     table = {"vocabulary": c.size("vocab_size"), "path": "embed_tokens"}
     parts = {"embedding": table, **dropped(outer, "dropout_rate"), "layers": stacked, "norm": rms("norm")}
     about: Tree = {"path": path, "width": c.size("hidden_size")} | ({"tokens": "source", "cache": False} if source else {})
