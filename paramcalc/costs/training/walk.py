@@ -162,6 +162,10 @@ class Walk:
 
     def _again(self, start: int, group: Group) -> None:
         """The segments since `start` as often as the group is repeated; with weights of their own unless it is stored once."""
+        if group.stored == 1 and self.tape.autocast is not None:
+            raise UsageError(
+                "autocast's copies of weights that several layers share are not modelled", place="precision", hint="bf16 or fp32"
+            )
         once, self.segments = self.segments[start:], self.segments[:start]
         once = [segment._replace(layer=True, stored_once=segment.stored_once or group.stored == 1) for segment in once]
         if len(once) == 1:

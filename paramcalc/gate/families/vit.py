@@ -66,7 +66,7 @@ def vit(
     layer = encoder_layer(VIT, attention(c, VIT, bias=bias), feed_forward(c, VIT))
     parts |= {"layers": stack("layers.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"), "norm": layer_norm("layernorm")}
     if task == "base" and pooled:
-        parts["pooler"] = pooler(c)
+        parts |= {"pool": tree(kind="pooling", type="first"), "pooler": pooler(c)}
     return finished(c, parts, base, vit_head(c, task), rows)
 
 
