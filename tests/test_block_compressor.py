@@ -28,4 +28,7 @@ def test_an_overlap_doubles_the_maps_but_not_the_norm() -> None:
 
 
 def test_it_remembers_one_entry_a_run() -> None:
-    assert [(row.name, row.shape, row.every) for row in caches(model(overlap=True))] == [("compressed_key", (5,), 4)]
+    compressed, open_run, overlap = caches(model(overlap=True))
+    assert (compressed.name, compressed.shape, compressed.every) == ("compressed_key", (5,), 4)
+    assert (open_run.shape, open_run.every, open_run.rest) == ((2, 10), 4, True)
+    assert (overlap.shape, overlap.per) == ((4, 2, 5), "sequence")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference import HEAD_ELEMENTS, TINY, golden, ideal, plan, size
+from inference import GOLDEN, HEAD_ELEMENTS, TINY, golden, ideal, plan, size
 
 import paramcalc
 
@@ -164,3 +165,17 @@ def test_an_engine_never_reserves_less_than_is_needed(config: dict[str, Any], en
     for term in found.terms:
         if "ideal" in dict(term.extra):
             assert term.bytes == dict(term.extra)["reserved"] >= dict(term.extra)["ideal"]
+
+
+TYPES = [json.loads(line) for line in (GOLDEN / "caches_by_type.jsonl").read_text().splitlines()]
+OTHERWISE = {"dots3_note": "its indexer's keys are fp32 in the reference, which is not modelled"}
+
+
+@pytest.mark.parametrize("case", TYPES, ids=lambda case: case["config"]["model_type"])
+def test_a_model_type_s_cache_is_the_recorded_one(case: dict[str, Any]) -> None:
+    """Recorded by tests/reference/caches.py with transformers 5.23.0 on the meta device, in bf16."""
+    model = paramcalc.load(case["config"])
+    for length, expected in case["bytes"].items():
+        found = paramcalc.infer(model, engine="transformers", dtype="bf16", quant="bf16", batch_size=case["batch"], context=int(length))
+        kept = size(found, "kv_cache") + size(found, "state_cache")
+        assert (kept == expected) is (model.model_type not in OTHERWISE)

@@ -76,6 +76,8 @@ class CacheRow(NamedTuple):
     """Tokens that are ever looked at again; None for all."""
     every: int = 1
     """Tokens that one entry stands for, where they are compressed (DeepSeek-V4)."""
+    rest: bool = False
+    """Whether it holds the tokens that fill no entry yet: the length modulo `every`."""
     dtype: str = "cache"
     """`cache` (the cache's format), `compute` (the model's), or a format the reference fixes (`fp32`)."""
     expanded: tuple[int, ...] | None = None

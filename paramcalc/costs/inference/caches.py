@@ -40,6 +40,8 @@ def tokens_of(row: CacheRow, settings: Settings) -> int:
     if row.per == "sequence":
         return 1
     tokens = settings.source if row.per == "source" else settings.context
+    if row.rest:
+        return tokens % row.every
     return min(tokens // row.every, row.window) if row.window else tokens // row.every
 
 

@@ -58,6 +58,20 @@ class InferenceJob(NamedTuple):
     """Tokens computed at once: llama.cpp's physical batch (512), vLLM's chunk of a prefill (2,048)."""
     slots: int | None = None
     """Sequences that the engine prepares for: llama.cpp as many as are held, vLLM 256."""
+    stated: frozenset[str] = frozenset()
+    """Options that somebody gave, be it with the default's value. No option itself."""
+
+    @classmethod
+    def of(cls, **options: Any) -> InferenceJob:
+        """The job of options that somebody gave."""
+        return cls(**options, stated=frozenset(options))
+
+    def origin(self, name: str) -> str:
+        """Where a setting that always has a value is from."""
+        return GIVEN if name in self.stated or getattr(self, name) != self._field_defaults[name] else DEFAULT
+
+
+OPTIONS = tuple(name for name in InferenceJob._fields if name != "stated")
 
 
 class Settings(NamedTuple):
@@ -133,7 +147,7 @@ def settle(job: InferenceJob, architecture: Architecture) -> Settings:
     decided.take(
         "quant", f"as stored ({', '.join(name for name, _ in stored)})" if stored else scheme.name, READ if stored else scheme_from
     )
-    decided.take("batch_size", job.batch_size, GIVEN if job.batch_size != 1 else DEFAULT)
+    decided.take("batch_size", job.batch_size, job.origin("batch_size"))
     context = _context(job, architecture, decided)
     prompt = decided.optional("prompt", job.prompt, context)
     if prompt > context:
@@ -142,7 +156,7 @@ def settle(job: InferenceJob, architecture: Architecture) -> Settings:
     keys, values = _cache_formats(job, engine, dtype, decided)
     own = _own_options(job, engine, min(context * job.batch_size, MAX_SIZE), decided)
     for name in ("tp", "pp", "ep"):
-        decided.take(name, getattr(job, name), GIVEN if getattr(job, name) != 1 else DEFAULT)
+        decided.take(name, getattr(job, name), job.origin(name))
     if max(job.tp, job.ep) % min(job.tp, job.ep):
         raise UsageError(f"expert parallelism over {job.ep} ranks and tensor parallelism over {job.tp}: one divides the other", place="ep")
     return Settings(

@@ -16,7 +16,8 @@ class Compressor(Block):
 
     Weights: kv and gate [series·head_dim, width] each, position_bias [rate, series·head_dim], a norm [head_dim]; series is
     2 with overlap, else 1.
-    Cache per layer: head_dim elements every `rate` tokens. Not counted: the tokens of the run that is not yet full.
+    Cache per layer: head_dim elements every `rate` tokens; of the run that is not yet full, series·head_dim of kv and of gate for each
+    token; with overlap, head_dim of both for each token of the last full run.
     """
 
     home: ClassVar[str] = "attention"
@@ -34,4 +35,9 @@ class Compressor(Block):
         yield from norm("kv_norm", head_dim)
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
-        yield CacheRow("compressed_key", (self.sized.head_dim,), every=self.rate)
+        head_dim: Size = self.sized.head_dim
+        made = 2 * head_dim if self.overlap else head_dim
+        yield CacheRow("compressed_key", (head_dim,), every=self.rate)
+        yield CacheRow("open_run", (Size(2, "kv, gate"), made), every=self.rate, rest=True)
+        if self.overlap:
+            yield CacheRow("overlap", (self.sized.rate, Size(2, "kv, gate"), head_dim), "sequence")

@@ -68,6 +68,8 @@ def cells_of(row: CacheRow, rank: Rank) -> int:
     """Cells of one layer, for all sequences together."""
     settings = rank.settings
     tokens = settings.source if row.per == "source" else settings.context
+    if row.rest:  # room for a whole run, whatever is left over now
+        return row.every * settings.slots
     cells = padded(-(-tokens // row.every) * settings.batch)
     if row.window is None or rank.model_type in NO_WINDOW:
         return cells

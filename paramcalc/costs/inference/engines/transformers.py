@@ -41,6 +41,8 @@ EAGER_ONLY = frozenset(
     }
 )  # fmt: skip
 """Model types whose classes have `_supports_sdpa = False` in transformers 5.23 and so make their scores whole."""
+NO_CACHE = frozenset({"openai-gpt"})
+"""Model types whose classes in transformers 5.23 keep nothing and compute every token anew."""
 FP32_ROUTING = 6
 """Rows of experts are weighed in fp32 where a router's scores are: 2 + 4 widths of 16 bits live instead of 4."""
 
@@ -48,11 +50,17 @@ FP32_ROUTING = 6
 def kept(rank: Rank) -> list[Kept]:
     """What the cache holds, by the shape of its tensors."""
     settings = rank.settings
-    return [Kept(row, ideal(row, settings), bytes_at(row, _tokens(row, settings), settings)) for row in rank.caches]
+    return [Kept(row, ideal(row, settings), _held(row, rank)) for row in rank.caches]
+
+
+def _held(row: CacheRow, rank: Rank) -> int:
+    if rank.model_type in NO_CACHE:
+        return 0
+    return bytes_at(row, _tokens(row, rank.settings), rank.settings)
 
 
 def _tokens(row: CacheRow, settings: Settings) -> int:
-    if row.per == "sequence" or row.window is None or settings.cache == "static":
+    if row.per == "sequence" or row.window is None or row.rest or settings.cache == "static":
         return tokens_of(row, settings)
     entries = (settings.source if row.per == "source" else settings.context) // row.every
     return entries if entries < row.window else row.window - 1

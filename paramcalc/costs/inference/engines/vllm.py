@@ -120,13 +120,11 @@ def _needed(row: CacheRow, rank: Rank) -> int:
 
 
 def _layers(piece: Piece, rank: Rank) -> list[Layer]:
-    """The specs of one block: of its keys and values, and of its states."""
-    found = []
-    for is_states in (False, True):
-        rows = tuple(row for row in piece.caches if is_state(row) is is_states)
-        if rows:
-            found.append(Layer(rows, _spec(rows, piece, rank), rows[0].repeat))
-    return found
+    """The specs of one block: one for all rows that are kept alike."""
+    alike: dict[tuple[object, ...], list[CacheRow]] = {}
+    for row in piece.caches:
+        alike.setdefault((is_state(row), row.per, row.window, row.every, row.rest), []).append(row)
+    return [Layer(tuple(rows), _spec(tuple(rows), piece, rank), rows[0].repeat) for rows in alike.values()]
 
 
 def _spec(rows: tuple[CacheRow, ...], piece: Piece, rank: Rank) -> Spec:
@@ -143,6 +141,8 @@ def _spec(rows: tuple[CacheRow, ...], piece: Piece, rank: Rank) -> Spec:
         token = 2 * int(first.expanded[0]) * (block.nope_dim + block.rope_dim) * format_of(first, settings).block_bytes  # type: ignore[attr-defined]
     if first.per == "source":
         return Spec(CROSS, token, settings.source, tokens=settings.source)
+    if first.rest:  # room for a whole run, whatever is left over now
+        return Spec(CROSS, token, first.every, tokens=first.every)
     context = -(-settings.context // first.every)
     if first.window is None:
         return Spec(FULL, token, 0, tokens=context)
