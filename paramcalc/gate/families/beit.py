@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.recipes import Tree, document, labels, layer_norm, stack, tree, under
 from paramcalc.gate.families.vision import (
+    BERT,
     Words,
     attention,
     classifier,
@@ -47,10 +48,7 @@ BEIT = Spelling(
     ("fpn.fpn1.conv_transpose1", "fpn.fpn1.conv_transpose2", "fpn.fpn2", "fpn.fpn1.normalization"),
 )  # fmt: skip
 DATA2VEC = Spelling(
-    Words(
-        "layernorm_before", "attention", "layernorm_after", "", "attention.query", "attention.key", "attention.value", "output.dense",
-        "intermediate.dense", "output.dense", SCALES,
-    ),
+    BERT._replace(scales=SCALES),
     "encoder.layer.{}", f"attention.attention.{TABLE}", f"encoder.{TABLE}", "data2vec_vision", False,
     ("fpn1.{}", "fpn1.{}", "fpn2.{}", "fpn1.{}"),
 )  # fmt: skip

@@ -33,15 +33,15 @@ def text_encoder(c: Config, *, headed: bool = False) -> Tree:
     return document(c, projected(c, parts, "text"), cache=False)
 
 
-def vision_encoder(c: Config, *, prefix: str = "") -> Tree:
-    """The image side of CLIP: a class token, a norm before the layers, and no bias on the patches."""
+def vision_encoder(c: Config, *, prefix: str = "", before: str = "pre_layrnorm") -> Tree:
+    """The image side of CLIP: a class token, a norm `before` the layers, and no bias on the patches."""
     c.ignore("vocab_size")  # LLaVA writes the text's there
     rows = patches(c) + 1
     parts = {
         "patches": patch_embedding(c, "embeddings.patch_embedding", bias=False),
         "cls_token": token("embeddings.class_embedding", c.size("hidden_size")),
         "position": {"rows": rows, "path": "embeddings.position_embedding"},
-        "embedding_norm": layer_norm("pre_layrnorm"),
+        "embedding_norm": layer_norm(before),
         "layers": layers(c),
         "norm": layer_norm("post_layernorm"),
     }

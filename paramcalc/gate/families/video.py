@@ -7,6 +7,7 @@ from typing import NamedTuple
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, layer_norm, stack, tree, under
 from paramcalc.gate.families.vision import (
+    BERT,
     CLIP,
     VIT,
     Words,
@@ -22,10 +23,6 @@ from paramcalc.gate.families.vision import (
 )
 from paramcalc.gate.families.vit import pooler
 
-MAE = Words(
-    "layernorm_before", "attention", "layernorm_after", "", "attention.query", "attention.key", "attention.value", "output.dense",
-    "intermediate.dense", "output.dense",
-)  # fmt: skip
 JEPA = Words("norm1", "attention", "norm2", "mlp", "query", "key", "value", "proj")
 
 
@@ -87,8 +84,8 @@ def mae_layers(c: Config, path: str, number: str, side: str = "") -> Tree:
     """The layers of VideoMAE's encoder, or of its decoder (`side`)."""
     heads, width, size = c.size(f"{side}num_attention_heads"), c.size(f"{side}hidden_size"), c.size(f"{side}intermediate_size")
     bias = ["q", "v", "o"] if c.flag("qv_bias", True) else ["o"]
-    attend = attention(c, MAE, heads=heads, head_dim=max(1, width // heads), bias=bias)
-    return stack(path, {"layer": encoder_layer(MAE, attend, feed_forward(c, MAE, size=size))}, f"{c.size(number)} layer")
+    attend = attention(c, BERT, heads=heads, head_dim=max(1, width // heads), bias=bias)
+    return stack(path, {"layer": encoder_layer(BERT, attend, feed_forward(c, BERT, size=size))}, f"{c.size(number)} layer")
 
 
 def videomae(c: Config) -> Tree:
@@ -126,7 +123,7 @@ def timesformer(c: Config) -> Tree:
     kind = c.choice("attention_type", ("divided_space_time", "space_only", "joint_space_time"), "divided_space_time")
     bias = True if c.flag("qkv_bias", True) else ["o"]
     about = {"bias": bias, "fused": "qkv", "names": {"qkv_proj": "attention.qkv", "o_proj": "output.dense"}}
-    layer = encoder_layer(MAE, attention(c, MAE, **about), feed_forward(c, MAE))
+    layer = encoder_layer(BERT, attention(c, BERT, **about), feed_forward(c, BERT))
     parts: Tree = {
         "patches": patch_embedding(c, "embeddings.patch_embeddings.projection"),
         "cls_token": token("embeddings.cls_token", 1, 1, width),
@@ -136,7 +133,7 @@ def timesformer(c: Config) -> Tree:
         times = token("embeddings.time_embeddings", 1, c.size("num_frames"), width)
         parts["time"] = times | {"component": "position_embedding"}
     if kind == "divided_space_time":
-        before = {"norm_0": layer_norm("temporal_layernorm"), "time": attention(c, MAE, path="temporal_attention", **about)}
+        before = {"norm_0": layer_norm("temporal_layernorm"), "time": attention(c, BERT, path="temporal_attention", **about)}
         before |= {"mix": {"kind": "dense", "path": "temporal_dense", "component": "attention"}}
         layer = before | layer | {"flow": ["norm_0 time mix +", *PRE_NORM]}
     parts["layers"] = stack("encoder.layer.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer")

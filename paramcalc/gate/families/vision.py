@@ -30,6 +30,11 @@ class Words(NamedTuple):
 
 
 VIT = Words("layernorm_before", "attention", "layernorm_after", "mlp")
+BERT = Words(
+    "layernorm_before", "attention", "layernorm_after", "", "attention.query", "attention.key", "attention.value", "output.dense",
+    "intermediate.dense", "output.dense",
+)  # fmt: skip
+"""A vision transformer under BERT's names."""
 CLIP = Words("layer_norm1", "self_attn", "layer_norm2", "mlp", o="out_proj")
 
 
