@@ -151,6 +151,15 @@ def test_sarif_names_the_rule_the_place_and_the_figures(repository: Path, run: R
     }  # fmt: skip
     assert bundled["locations"][0]["physicalLocation"]["region"]["startLine"] == 8
     assert missing["ruleId"] == "cannot-be-checked"
+    assert missing["locations"][0]["physicalLocation"]["region"]["startLine"] == 9
+
+
+def test_sarif_places_what_is_in_a_file_and_nothing_else(repository: Path, called: Called) -> None:
+    def places(*arguments: str) -> list[bool]:
+        return ["locations" in result for result in json.loads(called("check", *arguments, "-f", "sarif")[1])["runs"][0]["results"]]
+
+    assert places("nope.yaml") == [True]
+    assert places("models/gpt3.yaml", "gpt2", "--max-params", "1") == [True, False]
 
 
 def test_a_finding_keeps_its_fingerprint_when_its_figures_move(repository: Path, run: Run) -> None:

@@ -76,6 +76,14 @@ def test_a_device_is_a_limit_of_what_a_process_may_use_of_it() -> None:
     assert verdict(trains_on="16 GiB").limit == 16 * 2**30
 
 
+def test_a_limit_inside_of_the_estimate_s_band_holds_and_says_so() -> None:
+    plan = paramcalc.infer(SMALL)
+    assert plan.total < plan.high
+    inside, above = (verdict(max_inference=f"{limit} B") for limit in (plan.total, plan.high))
+    assert (inside.breached, "it may take up to" in inside.note) == (False, True)
+    assert (above.breached, above.note) == (False, "")
+
+
 def test_several_devices_need_settings_that_use_them() -> None:
     assert not verdict(SMALL | {"kv_heads": 3, "intermediate_size": 6, "vocab_size": 12}, fits="3xH100", inference={"tp": 3}).breached
     with pytest.raises(UsageError, match="divide it among 1, not 3"):

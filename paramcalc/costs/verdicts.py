@@ -105,17 +105,16 @@ def breach(model: str, limits: Limits, verdicts: Sequence[Verdict]) -> BudgetErr
 
 
 def _parameters(counts: Counts, limits: Limits) -> Iterable[Verdict]:
-    whole = [row for row in counts.rows if not row.tied]
     if limits.max_params is not None:
-        yield Verdict("max_params", "parameters", PARAMETERS, limits.max_params, counts.total, _heaviest(counts, whole))
+        yield Verdict("max_params", "parameters", PARAMETERS, limits.max_params, counts.total, _heaviest(counts, counts.rows))
     if limits.max_active is not None:
         if counts.active is None:
             raise InputError("active is unknown: the description does not fix how many experts compute for a token", place="max_active")
         most = max(counts.by_component.values(), key=lambda share: share.active or 0, default=None)
-        named = _heaviest(counts, whole) if most is None or _is_unsorted(counts) else Share(most.name, most.active or 0, None)
+        named = _heaviest(counts, counts.rows) if most is None or _is_unsorted(counts) else Share(most.name, most.active or 0, None)
         yield Verdict("max_active", "active parameters", PARAMETERS, limits.max_active, counts.active, named)
     if limits.max_embeddings is not None:
-        tables = [row for row in whole if row.kind == EMBEDDING]
+        tables = [row for row in counts.rows if row.kind == EMBEDDING]
         part = _heaviest(counts, tables)
         yield Verdict("max_embeddings", "parameters in tables", PARAMETERS, limits.max_embeddings, counts.embeddings, part)
     if limits.max_trainable is not None:
@@ -124,7 +123,7 @@ def _parameters(counts: Counts, limits: Limits) -> Iterable[Verdict]:
 
 def _trainable(counts: Counts, limit: int, settings: Mapping[str, Any]) -> Verdict:
     if "method" not in settings or counts.architecture.origin.form == LIVE:
-        rows = [row for row in counts.rows if row.trainable and not row.tied]
+        rows = [row for row in counts.rows if row.trainable]
         return Verdict("max_trainable", "trainable parameters", PARAMETERS, limit, counts.trainable, _heaviest(counts, rows))
     from paramcalc.holdings.trainable import Method, adapt
 
@@ -201,7 +200,7 @@ class _Memory:
             if self._counts.architecture.origin.form == LIVE:
                 hint = "give its config or spec, as in assert_budget(module.config.to_dict(), ...)"
                 raise UsageError(f"a live module does not say what {kind} takes beside its parameters", place=f"max_{kind}", hint=hint)
-            job = PLANNERS[kind].job(**getattr(self._limits, kind))
+            job = PLANNERS[kind].job.of(**getattr(self._limits, kind))
             with _placed(kind):
                 self._plans[kind] = PLANNERS[kind].plan(self._counts.architecture, job)
         return self._plans[kind]

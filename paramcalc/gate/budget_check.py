@@ -16,6 +16,9 @@ from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.holdings.differences import Figures, figures_of
 from paramcalc.words.errors import InputError, ParamcalcError, Problem, SourceError, UsageError
 
+COMMAND_LINE = "command line"
+"""The name of a report on limits that stand in no file."""
+
 
 class Checked(NamedTuple):
     """One model that was held against its limits."""
@@ -119,7 +122,7 @@ def _checked(models: Sequence[Asked], lock: Path, options: Options, asking: Aski
     try:
         before = _baseline(lock, options) if measured else None
     except ParamcalcError as error:
-        return Report("command line", lock, error=error)
+        return Report(COMMAND_LINE, lock, error=error)
     counted: dict[str, Counts] = {}
 
     def counts(model: str) -> Counts:
@@ -129,7 +132,7 @@ def _checked(models: Sequence[Asked], lock: Path, options: Options, asking: Aski
         return counted[model]
 
     found = [_one(asked, counts, before, asking) for asked in models]
-    return Report("command line", lock, found, warnings=list(_outside(found, lock)) if measured or options.update else ())
+    return Report(COMMAND_LINE, lock, found, warnings=list(_outside(found, lock)) if measured or options.update else ())
 
 
 Baseline = Callable[[str], Before | None]

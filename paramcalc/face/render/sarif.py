@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from paramcalc import __version__
 from paramcalc.costs.budgets import LIMITS
 from paramcalc.costs.verdicts import Verdict
 from paramcalc.face.render.github import from_root, split_place
-from paramcalc.gate.budget_check import Checked, Report
+from paramcalc.gate.budget_check import COMMAND_LINE, Checked, Report
 from paramcalc.words.errors import ParamcalcError
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -71,7 +70,7 @@ def _refused(error: ParamcalcError, name: str) -> Iterator[dict[str, Any]]:
 
 def _result(rule: str, message: str, file: str, number: int) -> dict[str, Any]:
     result = {"ruleId": rule, "ruleIndex": [*LIMITS, REFUSED].index(rule), "level": "error", "message": {"text": message}}
-    return result | ({"locations": [_location(file, number)]} if os.path.exists(file) else {})  # noqa: PTH110
+    return result | ({"locations": [_location(file, number)]} if file and file != COMMAND_LINE else {})
 
 
 def _location(file: str, number: int) -> dict[str, Any]:
