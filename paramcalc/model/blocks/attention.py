@@ -82,7 +82,8 @@ class Attention(Block):
     """Dims of a head that are rotated; all of them if left out."""
     rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide", "each", "each_wide"] = "halves"
     """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
-    for pairs of dims in every layer (Helium), or for queries and keys `each` (GPT-J), and `joined` to the dims that are not turned even where there are none (Phi-3)."""
+    for pairs of dims in every layer (Helium) or for queries and keys `each` (GPT-J), and `joined` to the dims that are not
+    turned even where there are none (Phi-3)."""
     local_tables: bool = False
     """Whether the model has rotary tables of their own for such windows (Gemma 3)."""
     ungrouped: bool = False
