@@ -30,11 +30,11 @@ def infer(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **op
 
     Raises UsageError for an option that is not known or cannot be.
     """
-    from paramcalc.costs.inference.job import InferenceJob
+    from paramcalc.costs.inference.job import OPTIONS, InferenceJob
     from paramcalc.costs.inference.plan import plan_inference
 
-    _only(options, InferenceJob._fields)
-    return plan_inference(load(model), InferenceJob(**options))
+    _only(options, OPTIONS)
+    return plan_inference(load(model), InferenceJob.of(**options))
 
 
 def train(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **options: Any) -> TrainingPlan:
@@ -42,11 +42,11 @@ def train(model: str | os.PathLike[str] | Mapping[str, Any] | Architecture, **op
 
     Raises UsageError for an option that is not known or cannot be run.
     """
-    from paramcalc.costs.training.job import TrainingJob
+    from paramcalc.costs.training.job import OPTIONS, TrainingJob
     from paramcalc.costs.training.plan import plan_training
 
-    _only(options, TrainingJob._fields)
-    return plan_training(load(model), TrainingJob(**options))
+    _only(options, OPTIONS)
+    return plan_training(load(model), TrainingJob.of(**options))
 
 
 def fit(

@@ -155,16 +155,17 @@ def test_a_higher_stage_of_zero_is_offered_where_replicas_can_share(options: dic
 
 def test_without_a_layout_the_usual_one_is_taken() -> None:
     cards = cards_named("4x24GB")
-    assert fitted(DENSE, cards, method="full").job == TrainingJob(method="full", dp=4, zero=3)
-    assert fitted(DENSE, cards, engine="vllm").job == InferenceJob(engine="vllm", tp=4)
+    assert fitted(DENSE, cards, method="full").job == TrainingJob.of(method="full")._replace(dp=4, zero=3)
+    assert fitted(DENSE, cards, engine="vllm").job == InferenceJob.of(engine="vllm")._replace(tp=4)
     assert fitted(DENSE, cards).job == InferenceJob(pp=4)
-    assert fitted(DENSE, cards_named("6x24GB"), engine="vllm").job == InferenceJob(engine="vllm", tp=2, pp=3)
+    assert fitted(DENSE, cards_named("6x24GB"), engine="vllm").job == InferenceJob.of(engine="vllm")._replace(tp=2, pp=3)
     assert {each.name: each.origin for each in fitted(DENSE, cards, engine="vllm").inputs}["tp"] == "default"
 
 
 def test_a_layout_that_is_given_stays_and_must_take_all_cards() -> None:
     assert fitted(DENSE, cards_named("24GB"), tp=2).cards.number == 2
-    assert fitted(DENSE, cards_named("8x24GB"), method="full", tp=2, zero=1).job == TrainingJob(method="full", tp=2, dp=4, zero=1)
+    given = {"method": "full", "tp": 2, "zero": 1}
+    assert fitted(DENSE, cards_named("8x24GB"), **given).job == TrainingJob.of(**given)._replace(dp=4)
     with pytest.raises(UsageError, match="takes 2 cards, and there are 4"):
         fitted(DENSE, cards_named("4x24GB"), tp=2)
     with pytest.raises(UsageError, match="cannot be spread evenly over 13 cards"):
@@ -179,7 +180,7 @@ def test_devices_of_a_plan_are_the_cards() -> None:
 
 def test_experts_and_the_cards_that_hold_them() -> None:
     found = fitted(SPARSE, cards_named("4x24GB"), method="full", ep=4)
-    assert found.job == TrainingJob(method="full", dp=4, ep=4)
+    assert found.job == TrainingJob.of(method="full", ep=4)._replace(dp=4)
     with pytest.raises(UsageError, match="experts over 2 ranks, of which there are 3"):
         fitted(SPARSE, cards_named("3x24GB"), method="full", ep=2)
 
@@ -225,8 +226,8 @@ def test_without_a_card_every_use_is_held_against_every_card() -> None:
 
 def test_options_go_to_the_uses_they_belong_to() -> None:
     uses = {use.name: use.job for use in overview(DENSE, [], {"context": 100, "seq_len": 200, "batch_size": 3, "quant": "int8"}).uses}
-    assert uses["serve"] == InferenceJob(context=100, batch_size=3, quant="int8")
-    assert uses["full"] == TrainingJob(method="full", seq_len=200, batch_size=3)
+    assert uses["serve"] == InferenceJob.of(context=100, batch_size=3, quant="int8")
+    assert uses["full"] == TrainingJob.of(method="full", seq_len=200, batch_size=3)
     assert [use.name for use in overview(DENSE, [], {"method": "dora"}, "train").uses] == ["dora"]
 
 

@@ -10,7 +10,7 @@ from conftest import Run
 from test_house import loaded_by, loaded_by_command
 
 import paramcalc
-from paramcalc.costs.inference import InferenceJob
+from paramcalc.costs.inference.job import OPTIONS
 
 KEYS = {"schema", "model", "inputs", "devices", "per_device", "sum", "not_modelled", "warnings"}
 
@@ -41,7 +41,7 @@ def test_bytes_over_all_devices_stand_beside_those_of_one(gpt3: Path, run: Run) 
 
 def test_every_field_of_a_job_is_an_option_of_the_command(run: Run) -> None:
     text = run("infer", "--help").stdout
-    for field in InferenceJob._fields:
+    for field in OPTIONS:
         assert f"--{field.replace('_', '-')}" in text
 
 
@@ -157,3 +157,17 @@ def test_csv_has_each_figure_once_and_no_bars(run: Run) -> None:
     assert first == "term,bytes,share,basis,note"
     assert rows[0] == "weights,16060522496," + rows[0].split(",", 2)[2]
     assert len({row.split(",")[0] for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("command", ["infer", "train"])
+def test_an_option_given_with_the_default_s_value_is_shown_as_given(command: str, gpt3: Path, run: Run) -> None:
+    origins = []
+    for options in ([], ["--batch-size", "1"]):
+        answer = json.loads(run(command, gpt3, *options, "--format", "json").stdout)
+        origins.append(next(each["from"] for each in answer["inputs"] if each["name"] == "batch_size"))
+    assert origins == ["default", "given"]
+
+
+def test_a_prompt_that_nobody_gave_is_a_default_of_the_one_screen(run: Run) -> None:
+    answer = json.loads(run("memory", "llama-3-8b", "--format", "json").stdout)
+    assert {"name": "prompt", "value": 2048, "from": "default"} in answer["inputs"]

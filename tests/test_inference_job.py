@@ -153,3 +153,9 @@ def test_a_weight_file_s_weights_are_what_is_stored_in_it() -> None:
     assert 3_300_000_000 < size(halves, "weights") < 3_900_000_000
     assert size(plan(file, engine="transformers", context=512), "weights") == 2 * 8_030_261_248
     assert size(plan(file, quant="Q8_0", context=512), "weights") > 8_000_000_000
+
+
+def test_an_option_given_with_the_default_s_value_was_given() -> None:
+    found = paramcalc.infer(TINY, batch_size=1, engine="transformers")
+    origins = {each.name: each.origin for each in found.inputs}
+    assert (origins["batch_size"], origins["engine"], origins["tp"]) == ("given", "given", "default")

@@ -38,6 +38,11 @@ class Planner(NamedTuple):
         return getattr(import_module(f"{self.package}.job"), self.job_name)
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """The settings there are."""
+        return tuple(import_module(f"{self.package}.job").OPTIONS)
+
+    @property
     def plan(self) -> Any:
         """What makes a plan of an architecture and a job."""
         return getattr(import_module(f"{self.package}.plan"), self.plan_name)
@@ -188,7 +193,7 @@ def setting_problems(kind: str, settings: Mapping[str, Any]) -> list[Problem]:
     try:
         _job_reader(kind).validate_python(dict(settings), strict=True)
     except ValidationError as error:
-        return problems_of(error, PLANNERS[kind].job._fields, Problem("unknown setting"))
+        return problems_of(error, PLANNERS[kind].options, Problem("unknown setting"))
     return []
 
 

@@ -91,8 +91,8 @@ def overview(architecture: Architecture, devices: Sequence[Device], options: Map
         asked = str(training.pop("method", ""))
         chosen = [(label, method) for label, method in METHODS if not asked or method == asked] or [(asked, asked)]
         for label, method in chosen:
-            quant = {} if method == "qlora" or asked or "quant" not in training else {"quant": None}
-            made.append(_use(label, architecture, job_from({**training, **quant, "method": method}, TRAIN), devices))
+            own = {name: value for name, value in training.items() if name != "quant" or method == "qlora" or asked}
+            made.append(_use(label, architecture, job_from({**own, "method": method}, TRAIN), devices))
     return Overview(architecture, tuple(devices), tuple(made))
 
 

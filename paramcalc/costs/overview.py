@@ -128,6 +128,7 @@ def overview(architecture: Architecture, job: InferenceJob = InferenceJob(), *, 
     A prompt is taken to be read 2,048 tokens at a time: all of a long context at once is more than people do.
     """
     own = job.context or architecture.context or LENGTH
+    taken = {name for name in ("engine", "prompt") if getattr(job, name) is None}
     job = job if job.prompt or architecture.reported else job._replace(prompt=min(LENGTH, int(own)))
     lines = [_running(architecture, job._replace(engine=job.engine or TRANSFORMERS), name) for name in FORMATS]
     if architecture.quantization or architecture.origin.form == "gguf":
@@ -136,9 +137,7 @@ def overview(architecture: Architecture, job: InferenceJob = InferenceJob(), *, 
     length = seq_len or min(LENGTH, architecture.context or LENGTH)
     trained = {} if architecture.reported else {name: _trained(architecture, name, length) for name in FORMATS}
     kept = ("engine", "context", "prompt", "batch_size", "source")
-    inputs = [given for given in first.inputs if given.name in kept]
-    if job.engine is None:
-        inputs = [given._replace(origin="default") if given.name == "engine" else given for given in inputs]
+    inputs = [given._replace(origin="default") if given.name in taken else given for given in first.inputs if given.name in kept]
     if trained:
         inputs.append(Input("seq_len", length, "given" if seq_len else "default"))
     return Overview(architecture, tuple(inputs), tuple(lines), trained, first.warnings)

@@ -262,6 +262,8 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError("a GGUF file is for inference: no trainer reads it", place="quant", hint="--quant nf4-dq")
     if job.method == "qlora" and not quantized:
         raise UsageError("qlora needs a quantized base", place="quant", hint="--quant nf4-dq, or --method lora")
+    if job.ep > 1 and (job.dp * job.tp) % job.ep:
+        raise UsageError(f"experts over {job.ep} ranks, of which there are {job.dp * job.tp}", place="ep", hint=f"--dp {job.ep}")
     if job.prepare_kbit and not quantized:
         raise UsageError("prepare_kbit prepares a quantized base, and this one is not", place="prepare_kbit", hint="--method qlora")
     if job.sequence_parallel and method in ADAPTED:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paramcalc.costs.inference.job import InferenceJob
+from paramcalc.costs.inference.job import OPTIONS, InferenceJob
 from paramcalc.costs.inference.plan import plan_inference
 from paramcalc.face.cli.answer import Answer, respond
-from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption
+from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption, stated
 from paramcalc.gate.load import load
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    call: typer.Context,
     models: Models,
     engine: Annotated[str | None, typer.Option("--engine", help="transformers, vllm, llama.cpp, or ideal.")] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="What is computed in: fp32, fp16, bf16, fp8.")] = None,
@@ -53,6 +54,7 @@ def run(
         engine=engine, dtype=dtype, quant=quant, bits=bits, group_size=group_size, quant_all=quant_all, batch_size=batch_size,
         context=context, prompt=prompt, source=source, kv_dtype=kv_dtype, state_dtype=state_dtype, cache=cache, attention=attention,
         tp=tp, pp=pp, ep=ep, gpu=gpu, gpu_memory_utilization=gpu_memory_utilization, ubatch=ubatch, slots=slots,
+        stated=stated(call, OPTIONS),
     )  # fmt: skip
 
     def ask(name: str) -> Answer:

@@ -10,8 +10,6 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from paramcalc.costs.weighing import Job, job_from
-
 GpuOption = Annotated[str | None, typer.Option("--gpu", help="A card: rtx-4090, H100, 8xH100, 24GB, ... (paramcalc gpus)")]
 GpusOption = Annotated[int | None, typer.Option("--gpus", metavar="N", help="How many of them.")]
 CatalogueOption = Annotated[Path | None, typer.Option("--catalogue", metavar="FILE", help="Your own cards, in YAML; they win over ours.")]
@@ -39,11 +37,6 @@ def with_job_options(run: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = signature  # type: ignore[attr-defined]
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()} | {"return": None}
     return called
-
-
-def job_of(options: dict[str, Any], mode: str | None) -> Job:
-    """The job that the options say. Raises UsageError."""
-    return job_from(options, mode)
 
 
 def _keyword(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:

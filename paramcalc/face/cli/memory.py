@@ -9,7 +9,7 @@ import typer
 from paramcalc.costs.inference.job import InferenceJob
 from paramcalc.costs.overview import overview
 from paramcalc.face.cli.answer import Answer, respond
-from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption
+from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption, stated
 from paramcalc.gate.load import load
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    call: typer.Context,
     models: Models,
     context: Annotated[int | None, typer.Option("--context", "--max-model-len", help="Tokens to serve; the model's own context.")] = None,
     prompt: Annotated[int | None, typer.Option("--prompt", help="Tokens of a prompt that are read at once; 2,048.")] = None,
@@ -32,7 +33,8 @@ def run(
     output: OutputOption = None,
 ) -> None:
     """One screen: what it takes to run and to train, in fp32, bf16, int8 and int4, and the smallest GPUs that do."""
-    job = InferenceJob(context=context, prompt=prompt, batch_size=batch_size, engine=engine, quant_all=quant_all)
+    given = stated(call, ("context", "prompt", "batch_size", "engine", "quant_all"))
+    job = InferenceJob(context=context, prompt=prompt, batch_size=batch_size, engine=engine, quant_all=quant_all, stated=given)
 
     def ask(name: str) -> Answer:
         found = overview(load(name, strict=strict, assume=assume, overrides=override or ()), job, seq_len=seq_len)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -25,3 +26,9 @@ OutputOption = Annotated[Path | None, typer.Option("--output", "-o", metavar="FI
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field of the input; repeatable.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="A key that is not understood is an error.")]
 AssumeOption = Annotated[str | None, typer.Option("--assume", metavar="FAMILY", help="Read an unknown model_type as this family.")]
+
+
+def stated(call: typer.Context, options: Iterable[str]) -> frozenset[str]:
+    """Those options that the call gave, be it with the default's value."""
+    sources = {name: call.get_parameter_source(name) for name in options}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name != "DEFAULT")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.job import OPTIONS, TrainingJob
 from paramcalc.costs.training.plan import TrainingPlan, plan_training
 from paramcalc.face.cli.answer import Answer, respond
-from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Model, OutputOption, SetOption, StrictOption
+from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Model, OutputOption, SetOption, StrictOption, stated
 from paramcalc.gate.load import load
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ OF = TrainingJob()
 
 
 def run(
+    call: typer.Context,
     model: Model,
     method: Annotated[
         str, typer.Option("--method", help="full, lora, qlora, dora, adapter, prompt, prefix, ia3, bitfit or last-n.")
@@ -64,7 +65,7 @@ def run(
 ) -> None:
     """Training memory in detail, per device and per phase."""
     given = locals()
-    job = TrainingJob(**{field: given[field] for field in TrainingJob._fields})
+    job = TrainingJob(**{option: given[option] for option in OPTIONS}, stated=stated(call, OPTIONS))
 
     def ask(name: str) -> Answer:
         plan = plan_training(load(name, strict=strict, assume=assume, overrides=override or ()), job)
