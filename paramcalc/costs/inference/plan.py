@@ -170,14 +170,15 @@ def _terms(rank: Rank, held: list[Held], engine: ModuleType, share: float) -> li
 def _weights_term(rank: Rank, held: list[Held], engine: ModuleType) -> Term:
     settings, stage = rank.settings, rank.stage
     beside: list[tuple[str, int]] = engine.beside_weights(rank) if hasattr(engine, "beside_weights") else []
-    share = f"stage {stage.number + 1} of {stage.of}, one of {settings.devices // stage.of} ranks" if settings.devices > 1 else ""
+    where = f"stage {stage.number + 1} of {stage.of}" if stage.of > 1 else ""
+    which = f"one of {settings.devices // stage.of} ranks" if settings.devices > stage.of else ""
     form = settings.scheme.name if settings.scheme.method != "none" else settings.weights
     return Term(
         "weights",
         total_bytes(held) + sum(size for _, size in beside),
         EXACT,
         _weight_source(settings),
-        ", ".join(filter(None, (form, share))),
+        ", ".join(filter(None, (form, where, which))),
         extra=tuple({**by_part(held), **dict(beside)}.items()),
     )
 
