@@ -18,13 +18,22 @@ from paramcalc.words.errors import InputError
 
 GOLDEN = Path(__file__).parent / "golden" / "families"
 TYPES = sorted(path.stem for path in GOLDEN.glob("*.json"))
-REFUSED = re.compile("does not divide|is not divisible|more than")
+REFUSED = re.compile(r"does not divide|is not divisible|more than|expected a size, or a height and a width, got \[\d+, \d+, \d+\]")
 """What a config may be refused for that the reference builds, because no such model could run."""
 
 
 def tasks_of(model_type: str) -> dict[str, Any]:
     tasks: dict[str, Any] = json.loads((GOLDEN / f"{model_type}.json").read_text())["tasks"]
     return tasks
+
+
+def tiny_models(model_type: str) -> Iterator[tuple[dict[str, Any], paramcalc.Architecture]]:
+    """Every tiny case of a type with the model it makes, but for those that no such model could run."""
+    for cases in tasks_of(model_type).values():
+        try:
+            yield cases["tiny"], paramcalc.load(cases["tiny"]["config"])
+        except InputError as error:
+            assert REFUSED.search(str(error)), error
 
 
 def tensors(counts: Counts) -> list[list[Any]]:
@@ -69,16 +78,20 @@ def test_a_family_holds_what_its_reference_holds(model_type: str) -> None:
 
 @pytest.mark.parametrize("model_type", TYPES)
 def test_an_imported_config_counts_the_same_as_a_spec(model_type: str) -> None:
-    for cases in tasks_of(model_type).values():
-        model = paramcalc.load(cases["tiny"]["config"])
+    for _, model in tiny_models(model_type):
         again = paramcalc.load(dict(model.document))
         assert tensors(paramcalc.count(again)) == tensors(paramcalc.count(model))
 
 
 @pytest.mark.parametrize("model_type", TYPES)
 def test_the_full_form_of_a_config_leaves_no_key_unread(model_type: str) -> None:
-    for cases in tasks_of(model_type).values():
-        assert not paramcalc.load(cases["tiny"]["config_full"]).origin.unread
+    for tiny, _ in tiny_models(model_type):
+        assert not paramcalc.load(tiny["config_full"]).origin.unread
+
+
+def test_hardly_any_recorded_model_is_refused() -> None:
+    refused = [model_type for model_type in TYPES if len(list(tiny_models(model_type))) < len(tasks_of(model_type))]
+    assert len(refused) <= 10, refused
 
 
 def test_every_family_in_the_index_is_there() -> None:
@@ -87,4 +100,4 @@ def test_every_family_in_the_index_is_there() -> None:
 
 
 def test_the_families_are_most_of_what_the_reference_knows() -> None:
-    assert len(TYPES) >= 180
+    assert len(TYPES) >= 450
