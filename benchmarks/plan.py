@@ -2,8 +2,8 @@
 
     python benchmarks/plan.py
 
-Prints seconds of the search in this process, the shortest of three, and of the whole command: for GPT-3 175B on 1,024 cards (to be
-under 2 s), for DeepSeek-V3 on 2,048, and for the smallest number of cards for each.
+Prints seconds of the search in this process, the shortest of three, and of the whole command: for GPT-3 175B on 1,024
+cards (to be under 2 s), for DeepSeek-V3 on 2,048, and for the smallest number of cards for each.
 """
 
 from __future__ import annotations

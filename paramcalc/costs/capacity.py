@@ -23,6 +23,12 @@ class Cards(NamedTuple):
         """Bytes that a process may use on each."""
         return self.device.capacity
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the figures alone should know."""
+        device = self.device
+        return [f"what {device.name} leaves a process was not measured; {device.capacity_source}"] if device.estimated else []
+
     def to_dict(self) -> dict[str, Any]:
         return {"id": self.device.id, "name": self.device.name, "count": self.number, **capacity_dict(self.device)}
 

@@ -56,6 +56,11 @@ class Change(NamedTuple):
         return budget(self.capacity, self.plan) - self.plan.total
 
     @property
+    def host(self) -> int:
+        """Bytes of the host's memory that each card then takes."""
+        return int(getattr(self.plan, "host", 0))
+
+    @property
     def options(self) -> str:
         """As they are typed: `--checkpointing full`."""
         return " ".join(_typed(name, value) for name, value in self.step.items())
@@ -72,6 +77,7 @@ class Change(NamedTuple):
             "low": plan.low,
             "high": plan.high,
             "headroom": self.headroom,
+            "host": self.host,
         }
 
 

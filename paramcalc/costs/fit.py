@@ -73,18 +73,16 @@ class Fit:
     @property
     def remarks(self) -> list[str]:
         """What a reader should know beside the plan's own warnings."""
-        device, found = self.cards.device, []
+        found = []
         if not self.certain:
             found.append(
                 "the upper end of its band is above the card: it may not fit"
                 if self.fits
                 else "the lower end of its band is below the card: it may fit"
             )
-        if device.estimated:
-            found.append(f"what {device.name} leaves a process was not measured; {device.capacity_source}")
-        missing = _missing_formats(self.plan, device.formats)
+        missing = _missing_formats(self.plan, self.cards.device.formats)
         if missing:
-            found.append(f"{device.name} does not multiply {' and '.join(missing)} in hardware")
+            found.append(f"{self.cards.device.name} does not multiply {' and '.join(missing)} in hardware")
         return found
 
     @property
@@ -111,7 +109,7 @@ class Fit:
             "per_device": {"total": plan.total, "low": plan.low, "high": plan.high, "terms": [term.to_dict() for term in plan.terms]},
             "changes": [change.to_dict() for change in self.changes],
             "not_modelled": list(plan.not_modelled),
-            "warnings": [*plan.warnings, *self.remarks],
+            "warnings": [*plan.warnings, *self.remarks, *self.cards.remarks],
         }
 
     def _search(self) -> Search:

@@ -70,16 +70,13 @@ class LayoutPlan(NamedTuple):
             "layouts": [self._layout(one) for one in self.found.fitting],
             "nearest": None if self.fits or best is None else self._layout(best),
             "not_modelled": [*(best.plan.not_modelled if best else ()), *NOT_MODELLED],
-            "warnings": self.warnings,
+            "warnings": [*self.warnings, *self.cards.remarks],
         }
 
     @property
     def warnings(self) -> list[str]:
-        device = self.cards.device
-        found = list(self.best.plan.warnings) if self.best else []
-        if device.estimated:
-            found.append(f"what {device.name} leaves a process was not measured; {device.capacity_source}")
-        return found
+        """What the plan of the first layout says."""
+        return list(self.best.plan.warnings) if self.best else []
 
     def _layout(self, one: Candidate) -> dict[str, Any]:
         plan, room = one.plan, budget(self.cards.capacity, one.plan)

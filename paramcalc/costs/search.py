@@ -113,7 +113,7 @@ class Most(NamedTuple):
             "devices": plan.devices,
             "per_device": {"total": plan.total, "low": plan.low, "high": plan.high, "terms": [term.to_dict() for term in plan.terms]},
             "not_modelled": list(plan.not_modelled),
-            "warnings": [*plan.warnings, *self.remarks],
+            "warnings": [*plan.warnings, *self.remarks, *self.cards.remarks],
         }
 
 

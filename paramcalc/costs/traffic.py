@@ -3,7 +3,7 @@
 Activations: an all-reduce over n ranks of one row moves 2(n-1) rows in all (ring: reduce-scatter and all-gather).
 - tp: one all-reduce for each block that writes to the stream (Shoeybi et al. 2019, §3), as many backwards, and forwards
   once more where checkpointing recomputes; sequence parallelism moves the same (Korthikanti et al. 2022, §4.2.2).
-- pp: one row across each border of stages, and its gradient back (Narayanan et al. 2021, §2.2).
+- pp: one row across each border of stages, and its gradient back (Narayanan et al. 2021, §3.2).
 - cp: keys and values visit all other ranks forwards; backwards they and their gradients do (Liu et al. 2023, §3).
 - ep: a row to each expert that a token visits and one back, the same backwards (Lepikhin et al. 2020, §2.2).
 States, for each step, spread over its tokens (Rajbhandari et al. 2020, §7):

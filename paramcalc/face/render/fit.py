@@ -62,7 +62,7 @@ def _card_columns() -> list[Column]:
 
 
 def _changes(changes: Sequence[Change]) -> Table:
-    rows = [[each.name, each.options, each.cards, each.plan.total, each.headroom, each.cost] for each in changes]
+    rows = [[each.name, each.options, each.cards, each.plan.total, each.headroom, _cost(each)] for each in changes]
     columns = [
         Column("change"),
         Column("options"),
@@ -74,6 +74,10 @@ def _changes(changes: Sequence[Change]) -> Table:
     return Table(
         columns, rows, title="each of these alone makes it fit" if changes[0].name != "together" else "only together they make it fit"
     )
+
+
+def _cost(change: Change) -> str:
+    return f"{change.cost}, {bytes_text(change.host)} of host memory" if change.host else change.cost
 
 
 def _notes(found: Fit) -> Iterator[str]:
