@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from conftest import Called, Run
 
 SPEC = """\
@@ -188,10 +190,17 @@ def test_a_wrong_option_is_a_mistaken_call(arguments: list[str], says: str, budg
     assert says in errors
 
 
+def test_a_model_without_limits_is_a_mistaken_call(called: Called) -> None:
+    code, out, errors = called("check", "gpt3")
+    assert (code, out) == (2, "")
+    assert "gpt3: no limit is given\n  hint: as in --max-params 7B" in errors
+
+
 # bad budget files
 
 BAD: dict[str, tuple[str, int, str]] = {
     "no budget": ("", 3, "budget.yaml: expected a mapping"),
+    "a model": (SPEC.format(ffn=5), 3, "budget.yaml: is no budget: it has no `budgets`\n  hint: a model needs limits beside it"),
     "a list": ("- 1\n", 3, "got a list"),
     "no entries": ("budgets: []\n", 3, "budget.yaml:1: budgets: expected at least one entry"),
     "entries are no list": ("budgets: {a: 1}\n", 3, "budget.yaml:1: budgets: expected a valid list"),
@@ -237,6 +246,18 @@ def test_a_bad_budget_is_refused_with_file_line_and_key(case: str, budget: Write
     assert left == code
     assert says in errors
     assert errors.startswith("error: budget.yaml")
+
+
+@pytest.mark.parametrize(
+    "case", ["mistyped top", "no model", "unknown metric", "unknown key", "bytes without a unit", "a flag", "no entries"]
+)
+def test_the_schema_for_editors_refuses_what_the_reader_refuses(case: str, called: Called) -> None:
+    schema = json.loads(called("schema", "--budget")[1])
+    valid = (Path(__file__).parents[1] / "docs" / "examples" / "chat" / "budget.yaml").read_text()
+    jsonschema.validate(yaml.safe_load(valid), schema)
+    jsonschema.validate(yaml.safe_load(entry("max_memory: 1GiB", "max_params: 7")), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(BAD[case][0]), schema)
 
 
 def test_all_problems_of_a_budget_are_told_together_in_their_order(budget: Write, run: Run) -> None:

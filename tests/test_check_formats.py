@@ -97,6 +97,13 @@ def test_a_summary_longer_than_github_takes_is_cut_at_a_line(repository: Path, r
     assert summary.read_text().endswith("(cut off: the summary is longer than GitHub shows)\n")
 
 
+def test_a_summary_that_cannot_be_written_does_not_hide_the_verdict(repository: Path, run: Run) -> None:
+    done = run("check", "-f", "github", env={"GITHUB_STEP_SUMMARY": str(repository / "no" / "such.md")})
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "GITHUB_STEP_SUMMARY: cannot be written" in done.stderr
+    assert len(commands(done.stdout)) == 3
+
+
 def test_nothing_in_a_budget_becomes_a_workflow_command_or_another_line(repository: Path, run: Run) -> None:
     evil = '"x\\n::error::forged\\n::add-mask::e\\r::warning::x"'
     (repository / "budget.yaml").write_text(

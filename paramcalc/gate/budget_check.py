@@ -175,7 +175,7 @@ def _one(asked: Asked, counts: Callable[[str], Counts], baseline: Baseline | Non
         if asked.limits.max_growth is not None and baseline is not None:
             before = baseline(asked.model)
             if before is None:
-                notes.append(f"{asked.model} is new: there is nothing to measure its growth from")
+                notes.append("is new: there is nothing to measure its growth from")
         verdicts = judge(held, asked.limits, before)
     except UsageError as error:
         return checked._replace(error=_of_the_limits(error, asked, asking))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from paramcalc.costs.budgets import BudgetFile, Limits, problems_of
 from paramcalc.gate.documents import Document, read_document
 from paramcalc.words.errors import InputError, Problem
+from paramcalc.words.nearest import did_you_mean
 
 DEFAULT = "budget.yaml"
 """The budget file of a project that names none."""
@@ -55,6 +56,8 @@ def is_budget(path: str) -> bool:
 def read_budget(path: Path) -> Asking:
     """Read a budget file. Raises InputError with every problem, each as `file:line: key`; SourceError where there is none."""
     document = read_document(path)
+    if not did_you_mean("budgets", document.value):
+        raise InputError("is no budget: it has no `budgets`", place=document.path, hint="a model needs limits beside it: --max-params 7B")
     try:
         budget = BudgetFile.model_validate(document.value)
     except ValidationError as error:

@@ -39,6 +39,16 @@ def spec_schema() -> dict[str, Any]:
     }
 
 
+def budget_schema() -> dict[str, Any]:
+    """A budget file."""
+    from paramcalc.costs.budgets import BudgetFile
+
+    schema = BudgetFile.model_json_schema()
+    for limits in schema["$defs"].values():
+        limits["properties"]["max_memory"] = limits["properties"]["max_inference"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema | {"title": "paramcalc budget"}
+
+
 def _definition(schema: dict[str, Any], definitions: dict[str, Any], kind: str) -> dict[str, Any]:
     definitions.update(schema.pop("$defs", {}))
     schema.setdefault("properties", {})["kind"] = {"const": kind}

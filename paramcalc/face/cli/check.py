@@ -14,7 +14,7 @@ from paramcalc.face.cli.answer import complain, complaints, note, views_text, wr
 from paramcalc.face.cli.options import Format, OutputOption, StrictOption
 from paramcalc.gate.budget_check import Options, Report, check_budget, check_models
 from paramcalc.gate.budget_file import DEFAULT, is_budget
-from paramcalc.gate.load import Reading
+from paramcalc.gate.load import Reading, bundled_names
 from paramcalc.gate.overrides import parsed
 from paramcalc.gate.project import Project, project
 from paramcalc.words.errors import ParamcalcError, UsageError
@@ -117,6 +117,8 @@ def _checked(names: Sequence[str], options: Options, limited: bool) -> list[Repo
     for name in names:
         if limited and not is_budget(name):
             models.append(name)
+        elif name in bundled_names() and not Path(name).exists():
+            raise UsageError("no limit is given", place=name, hint="as in --max-params 7B; a budget file states its own")
         else:
             reports.append(check_budget(Path(name), options))
     return [*reports, check_models(models, options)] if models else reports
@@ -134,7 +136,10 @@ def _answer(
         from paramcalc.face.render.check import line
         from paramcalc.face.render.github import write_summary
 
-        write_summary(reports)
+        try:
+            write_summary(reports)
+        except UsageError as error:
+            remarks += complaints(error)
         remarks = [line(text) for text in remarks]  # a name that breaks the line could begin a workflow command
     for text in remarks:
         note(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from paramcalc.face.render.check import check_views, line
 from paramcalc.face.render.plain import markdown_text
 from paramcalc.gate.budget_check import Checked, Report
-from paramcalc.words.errors import ParamcalcError
+from paramcalc.words.errors import ParamcalcError, UsageError
 
 SUMMARY_BYTES = 1_000_000
 """GitHub refuses a step's summary above 1 MiB (docs.github.com, workflow commands, "Adding a job summary")."""
@@ -33,18 +33,21 @@ def guarded(text: str) -> str:
 def summary(reports: Sequence[Report]) -> str:
     """The Markdown of a step's summary: all limits, each breach, and what could not be checked."""
     text = "\n".join(markdown_text(check_views(report, errors=True)) for report in reports)
-    data = text.encode()
+    data = text.encode(errors="replace")
     if len(data) <= SUMMARY_BYTES:
         return text
     return data[:SUMMARY_BYTES].decode(errors="ignore").rpartition("\n")[0] + "\n\n(cut off: the summary is longer than GitHub shows)\n"
 
 
 def write_summary(reports: Sequence[Report]) -> None:
-    """Append the summary to the file that GitHub names, where it names one."""
+    """Append the summary to the file that GitHub names, where it names one. Raises UsageError where it cannot be written."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(summary(reports))
+        try:
+            with Path(path).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(summary(reports))
+        except OSError as error:
+            raise UsageError(f"cannot be written: {error.strerror or error}", place="GITHUB_STEP_SUMMARY") from error
 
 
 def _annotations(report: Report) -> Iterator[str]:
