@@ -147,3 +147,15 @@ def test_a_bad_override_is_a_mistaken_call(override: str, gpt3: Path, run: Run) 
 def test_an_output_that_cannot_be_written_is_a_mistaken_call(gpt3: Path, run: Run) -> None:
     done = run("count", gpt3, "-o", "no/such/folder/out.json")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+def test_a_full_disk_is_told_in_one_line(gpt3: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "paramcalc", "count", str(gpt3)], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: standard output: cannot be written: No space left on device\n")
+
+
+def test_a_problem_stands_at_the_spelling_that_the_file_has(tmp_path: Path, run: Run) -> None:
+    spec = tmp_path / "short.yaml"
+    spec.write_text("family: llama\nheads: -3\n")
+    assert f"{spec}:2: heads: expected at least 1, got -3" in run("count", spec).stderr

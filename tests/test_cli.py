@@ -20,7 +20,7 @@ def test_the_answer_is_in_the_first_line(gpt3: Path, run: Run) -> None:
 
 
 def test_a_pipe_gets_no_colour_and_at_most_80_columns(gpt3: Path, run: Run) -> None:
-    for command in (["count"], ["count", "--by", "tensor"], ["count", "--conventions"], ["validate"]):
+    for command in (["count"], ["count", "--by", "tensor"], ["count", "--conventions"], ["validate"], ["explain"]):
         out = run(command[0], gpt3, *command[1:]).stdout
         assert "\x1b" not in out
         assert max(map(len, out.splitlines())) <= 80

@@ -260,7 +260,9 @@ class Config:
     # --- what is said about it
 
     def fail(self, key: str, message: str, hint: str = "") -> None:
-        self.root.problems.append(Problem(message, f"{self.place}{key}", hint))
+        """A problem of a key, placed at the spelling that the input has."""
+        stated = next((name for name in self._names(key) if self.given.get(name) is not None), key)
+        self.root.problems.append(Problem(message, f"{self.place}{stated}", hint))
 
     def warn(self, text: str) -> None:
         if text not in self.root.warnings:

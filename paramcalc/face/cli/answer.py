@@ -115,6 +115,9 @@ def write(text: str, output: Path | None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         _silence(sys.stdout)
+    except OSError as error:
+        _silence(sys.stdout)  # what is left in its buffer would fail again at exit
+        raise _unwritten("standard output", error) from error
 
 
 def _write_file(text: str, output: Path) -> None:
@@ -124,9 +127,13 @@ def _write_file(text: str, output: Path) -> None:
         scratch.replace(output)
     except (OSError, ValueError) as error:
         scratch.unlink(missing_ok=True)
-        refusal = UsageError(f"cannot be written: {getattr(error, 'strerror', None) or error}", place=str(output))
-        complain(refusal)
-        raise typer.Exit(refusal.exit_code) from error
+        raise _unwritten(str(output), error) from error
+
+
+def _unwritten(place: str, error: Exception) -> typer.Exit:
+    refusal = UsageError(f"cannot be written: {getattr(error, 'strerror', None) or error}", place=place)
+    complain(refusal)
+    return typer.Exit(refusal.exit_code)
 
 
 def _silence(stream: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from paramcalc.face.render.view import View
     from paramcalc.holdings.explanations import Explanation
     from paramcalc.model.architecture import Architecture
+
+WIDTH = 80
+"""Columns of prose, in a terminal of any width."""
 
 
 def run(
@@ -81,6 +85,6 @@ def _lines(architecture: Architecture, parts: list[Explanation], term: str, tota
                 f"    {line.numbers}{copies and f' × {line.copies}'} = {line.total:,}",
             ]
             lines += [f"    {line.note}"] if line.note else []
-        lines += [f"  {text}".rstrip() for text in part.source.split("\n\n")[0].splitlines()]
+        lines += wrap(part.source.split("\n\n")[0], WIDTH, initial_indent="  ", subsequent_indent="  ")
     figure = sum(part.total for part in parts)
     return View(f"{architecture.name} · {term} · {figure:,} ({total})", (), about_line(architecture), text="\n".join(lines))
