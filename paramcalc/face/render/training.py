@@ -22,7 +22,7 @@ PHASES = {
 def training_view(plan: TrainingPlan) -> View:
     """What a device needs, of what it is made, when, and by which recipe."""
     many = f" on each of {plan.devices} devices (the worst: {plan.rank})" if plan.devices > 1 else ""
-    head = f"{plan.architecture.name} · {bytes_text(plan.total)} to train{many}, {bytes_text(plan.low)} to {bytes_text(plan.high)}"
+    head = f"{plan.architecture.name} · {bytes_text(plan.total)} to train{many} ({bytes_text(plan.low)} to {bytes_text(plan.high)})"
     rows = [[term.name, term.bytes, share(term.bytes, plan.total), term.basis, share(term.bytes, plan.total)] for term in plan.terms]
     terms = Table(
         [Column("term"), Column("bytes", "bytes"), Column("share", "share"), Column("basis"), Column("", "bar")],
