@@ -136,6 +136,8 @@ MODULES: dict[str, str] = {
     "dots3": "dots3_note dots3_note_audio_encoder dots3_note_vision_encoder",
     "boxes": "owlv2 owlv2_text_model owlv2_vision_model owlvit owlvit_text_model owlvit_vision_model vilt yolos",
     "groups": "groupvit groupvit_text_model groupvit_vision_model xclip xclip_text_model xclip_vision_model",
+    "timm": "timm_backbone timm_wrapper",
+    "detr": "conditional_detr dab-detr detr table-transformer",
 }  # fmt: skip
 """Module to the model types it holds."""
 
