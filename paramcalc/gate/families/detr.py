@@ -31,6 +31,10 @@ PLACES = 50
 """Rows and columns of learned positions, fixed in the reference's code."""
 
 
+FINER = 3
+"""Maps of the backbone that make masks finer."""
+
+
 class Style(NamedTuple):
     """How such a detector differs from DETR by its names and norms."""
 
@@ -159,13 +163,39 @@ def projection(c: Config, inputs: int) -> Tree:
     return {"input": about | {"outputs": c.size("hidden_size")}}
 
 
-def found(c: Config, parts: Tree, heads: Callable[[], Tree]) -> Tree:
-    """The model alone, or with what says which object each query found and where."""
-    if c.architecture().endswith("ForObjectDetection"):
+def found(c: Config, parts: Tree, heads: Callable[[], Tree], widths: list[int] | None = None) -> Tree:
+    """The model alone, or with what says which object each query found and where, and, of maps of these `widths`, its mask."""
+    named = c.architecture()
+    if named.endswith("ForObjectDetection"):
         parts = under("model.", parts) | heads()
+    elif named.endswith("ForSegmentation") and widths:
+        parts = under(f"{c.model_type}.", under("model.", parts) | heads()) | masks(c, widths)
     elif c.task("base") != "base":
         refuse(c)
     return document(c, parts, cache=False)
+
+
+def masks(c: Config, widths: list[int]) -> Tree:
+    """DETR's masks: how much each query attends to each pixel, made finer by the backbone's maps."""
+    width, number = c.size("hidden_size"), c.size("encoder_attention_heads")
+    about = {"path": "bbox_attention", "tower": "head"}
+    maps = about | {name: dense(f"{name}_proj", width, width, component="attention") for name in ("q", "k")}
+    if len(widths) < FINER:
+        c.fail("backbone_config", f"expected {FINER} maps or more to make masks from")
+        widths = [1] * FINER
+    read, parts = width + number, {"path": "mask_head", "tower": "head"}
+
+    def block(path: str, inputs: int, outputs: int) -> Tree:
+        conv = {"kind": "convolution", "path": "conv", "inputs": inputs, "outputs": outputs, "kernel": [3, 3]}
+        return {"path": path, "convolution": conv, "norm": {"kind": "norm", "type": "group", "path": "norm", "size": outputs}}
+
+    made: Tree = {"convolution_1": block("conv1", read, read), "convolution_2": block("conv2", read, max(1, width // 2))}
+    for index, size in enumerate([*reversed(widths)][-FINER:], 1):
+        inner, outputs = max(1, width // 2**index), max(1, width // 2 ** (index + 1))
+        adapt = {"kind": "convolution", "path": "fpn_stages.{}.fpn_adapter", "inputs": size, "outputs": inner, "kernel": [1, 1]}
+        made |= {f"adapt_{index}": adapt, f"refine_{index}": block("fpn_stages.{}.refine", inner, outputs)}
+    last = {"kind": "convolution", "path": "output_conv", "inputs": max(1, width // 2 ** (FINER + 1)), "outputs": 1, "kernel": [3, 3]}
+    return {"masks": parts | made | {"output": last}, "maps": maps}
 
 
 def detr(c: Config, style: Style = DETR) -> Tree:
@@ -186,7 +216,7 @@ def detr(c: Config, style: Style = DETR) -> Tree:
             "boxes": perceptron("bbox_predictor", width, width, BOX) | {"tower": "head"},
         }
 
-    return found(c, parts, heads)
+    return found(c, parts, heads, widths if style is DETR else None)
 
 
 def placed_attention(c: Config, path: str, words: Callable[[str], str], output: str, sorts: tuple[str, ...], **fields: Any) -> Tree:
@@ -231,7 +261,7 @@ def conditional(c: Config) -> Tree:
             "boxes": perceptron("bbox_predictor", width, width, BOX) | {"tower": "head"},
         }
 
-    return found(c, parts, heads)
+    return found(c, parts, heads, widths)
 
 
 def dab_layer(c: Config, first: bool) -> Tree:

@@ -138,6 +138,7 @@ MODULES: dict[str, str] = {
     "groups": "groupvit groupvit_text_model groupvit_vision_model xclip xclip_text_model xclip_vision_model",
     "timm": "timm_backbone timm_wrapper",
     "detr": "conditional_detr dab-detr detr table-transformer",
+    "deformable": "deformable_detr",
 }  # fmt: skip
 """Module to the model types it holds."""
 
