@@ -147,3 +147,18 @@ def test_assume_reads_an_unknown_type_as_a_family_and_says_so(tmp_path: Path, ru
     done = run("count", "config.json", "--assume", "gpt2")
     assert done.returncode == 0
     assert "read as gpt2" in done.stderr
+
+
+def test_how_a_method_trains_is_asked_for_with_a_method(gpt3: Path, run: Run) -> None:
+    done = run("count", gpt3, "--lora-r", "8")
+    assert (done.returncode, "no --peft names one" in done.stderr) == (2, True)
+    assert run("count", gpt3, "--peft", "lora", "--lora-r", "8").returncode == 0
+
+
+def test_a_bad_override_is_placed_at_the_option_and_not_in_the_file(gpt3: Path, run: Run) -> None:
+    assert "gpt3.yaml: --set hidden_size: expected a whole number" in run("count", gpt3, "--set", "hidden_size=abc").stderr
+
+
+def test_an_unknown_family_is_placed_at_its_line(gpt3: Path, run: Run) -> None:
+    gpt3.write_text(gpt3.read_text().replace("family: gpt2", "family: gtp2"))
+    assert "gpt3.yaml:2: family: unknown model_type: 'gtp2'" in run("count", gpt3).stderr

@@ -139,8 +139,15 @@ def from_document(document: Document, reading: Reading, *, config: bool) -> Arch
         raise
     except ParamcalcError as error:
         in_order = sorted(error.problems, key=lambda problem: document.line(problem.place) or 10**9)
-        placed = [problem._replace(place=document.place(problem.place)) for problem in in_order]
-        raise type(error)(placed) from error
+        replaced_keys = {path[0] for path, _ in parsed(reading.overrides)}
+        raise type(error)([_placed(problem, document, replaced_keys) for problem in in_order]) from error
+
+
+def _placed(problem: Problem, document: Document, replaced_keys: set[str]) -> Problem:
+    """A problem with its line in the file, or with the option that set its value."""
+    if problem.place.partition(".")[0] in replaced_keys:
+        return problem._replace(place=f"{document.path}: --set {problem.place}")
+    return problem._replace(place=document.place(problem.place))
 
 
 def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(), *, config: bool | None = None) -> Architecture:
@@ -161,7 +168,12 @@ def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(),
 
 def _from_family(value: dict[str, Any], name: str, reading: Reading, *, spec: bool) -> Architecture:
     c = _config(value, reading.assume, spec=spec)
-    document = written(c, family(c.model_type)(c))
+    try:
+        recipe = family(c.model_type)
+    except UnknownArchitectureError as error:
+        stated = "family" if spec and "family" in value else "model_type"
+        raise UnknownArchitectureError([problem._replace(place=stated) for problem in error.problems]) from error
+    document = written(c, recipe(c))
     unread = c.unread()
     if spec or reading.strict:
         for key in unread:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paramcalc.face.cli.answer import Answer, respond
-from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption
+from paramcalc.face.cli.options import AssumeOption, Format, FormatOption, Models, OutputOption, SetOption, StrictOption, stated
 from paramcalc.gate.load import load
 from paramcalc.holdings.counts import Counts, count_architecture, reported_dict
 from paramcalc.model.architecture import Architecture, Reported
+from paramcalc.words.errors import UsageError
 
 if TYPE_CHECKING:
     from paramcalc.face.render.view import View
@@ -28,6 +29,7 @@ class By(StrEnum):
 
 
 def run(
+    call: typer.Context,
     models: Models,
     by: Annotated[By | None, typer.Option("--by", help="Show rows by component, layer, kind or tensor.")] = None,
     conventions: Annotated[bool, typer.Option("--conventions", help="Show the same parameters as others count them.")] = False,
@@ -44,9 +46,12 @@ def run(
     output: OutputOption = None,
 ) -> None:
     """How many parameters, of which kind, where, how many active per token."""
+    idle = sorted(stated(call, ("lora_r", "lora_targets", "virtual_tokens", "adapter_size", "last_n"))) if peft is None else []
     method = _method(peft, lora_r, lora_targets, virtual_tokens, adapter_size, last_n)
 
     def ask(name: str) -> Answer:
+        if idle:
+            raise UsageError(f"--{idle[0].replace('_', '-')} says how a method trains, and no --peft names one", hint="as in --peft lora")
         architecture = load(name, strict=strict, assume=assume, overrides=override or ())
         if architecture.reported:
             reported = architecture.reported

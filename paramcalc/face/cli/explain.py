@@ -79,12 +79,10 @@ def _lines(architecture: Architecture, parts: list[Explanation], term: str, tota
         lines += ["", f"{part.part} · {part.component} · {part.total:,}"]
         for line in part.lines:
             copies = f" × {line.copies:,} {repeated}" if line.copies > 1 else ""
-            lines += [
-                f"  {line.name}",
-                f"    {line.formula}{copies}",
-                f"    {line.numbers}{copies and f' × {line.copies}'} = {line.total:,}",
-            ]
-            lines += [f"    {line.note}"] if line.note else []
+            result = f"{line.numbers}{copies and f' × {line.copies}'} = {line.total:,}"
+            lines.append(f"  {line.name}")
+            for told in (f"{line.formula}{copies}", result, line.note):
+                lines += wrap(told, WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False)
         lines += wrap(part.source.split("\n\n")[0], WIDTH, initial_indent="  ", subsequent_indent="  ")
     figure = sum(part.total for part in parts)
     return View(f"{architecture.name} · {term} · {figure:,} ({total})", (), about_line(architecture), text="\n".join(lines))
