@@ -139,6 +139,7 @@ MODULES: dict[str, str] = {
     "timm": "timm_backbone timm_wrapper",
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
+    "promptable": "sam sam_hq sam_hq_vision_model",
 }  # fmt: skip
 """Module to the model types it holds."""
 
