@@ -14,9 +14,7 @@ from paramcalc.costs.device_rows import Device
 
 MAX_TEXT = 200
 
-_MAKERS = frozenset(
-    "nvidia geforce tesla rtx gtx amd radeon instinct rx intel arc data center apple google aws".split()
-)
+_MAKERS = frozenset("nvidia geforce tesla rtx gtx amd radeon instinct rx intel arc data center apple google aws".split())
 """Words that may be left out in front. `quadro` is not among them: there are three kinds of RTX 6000."""
 _NOISE = frozenset(("r", "tm", "gpu", "graphics", "generation", "edition", "blackwell", "workstation", "server"))
 """Words that drivers add to a name and nobody else says. (`laptop` is none of them: it is another card.)"""
