@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from paramcalc.costs.training.liveness import (
     ACTIVATIONS,
@@ -18,6 +18,7 @@ from paramcalc.costs.training.liveness import (
     Backward,
     Bytes,
     Kept,
+    Meter,
     Scene,
     forward,
     made,
@@ -81,6 +82,8 @@ class _Run:
         self.phases: dict[str, Bytes] = {}
         self.kept: list[tuple[Kept, int]] = []
         self.shared: set[Storage] = set()
+        self.simulated: dict[tuple[Any, ...], Any] = {}
+        """What equal layers do, run once: kinds that alternate come back again and again."""
         self.live: Bytes = {ACTIVATIONS: policy.inputs, LOGITS: 0, GRADIENTS: 0, WORKSPACE: policy.always}
 
     def scene(self, segment: Segment, *, keeps: bool = True) -> Scene:
@@ -133,7 +136,7 @@ class _Run:
     def ahead(self, segment: Segment, left: _Left, cached: int) -> int:
         """A run of equal segments on the way forward. Returns the bytes of weights that autocast holds copies of."""
         redone = self.redone(segment)
-        meter = forward(self.scene(segment, keeps=not redone))
+        meter = self.forward(segment, keeps=not redone)
         copies = 0
         if redone:
             copies = sum(op.output.storage.bytes for op in segment.ops if op.output.storage.kind == "copy" and op.output.needs_grad)
@@ -146,11 +149,11 @@ class _Run:
         """A run of equal segments on the way back: the last copy first, with the gradients of those behind it."""
         redone, last = self.redone(segment), segment is self.segments[-1]
         older = frozenset(self.parameters(segment)) if self.policy.accumulated else frozenset()
-        run = Backward(self.scene(segment), holds_entry=redone, known=frozenset(known), added_to=older).run()
+        run = self.backward(segment, frozenset(known), older)
         there = known | older
         moments = [run.meter.at_peak]
         if redone:
-            moments.append(_sum(forward(self.scene(segment)).at_peak, {WORKSPACE: run.exit_bytes}))
+            moments.append(_sum(self.forward(segment).at_peak, {WORKSPACE: run.exit_bytes}))
         new = {storage: size for storage, size in run.parameters.items() if storage not in there}
         grown = sum(new.values())
         own = self.shard(grown)
@@ -182,8 +185,26 @@ class _Run:
         self.shared.clear()
         return one * (chunks - of) // of
 
+    def forward(self, segment: Segment, *, keeps: bool = True) -> Meter:
+        key = ("forward", *_identity(segment), keeps)
+        if key not in self.simulated:
+            self.simulated[key] = forward(self.scene(segment, keeps=keeps))
+        made: Meter = self.simulated[key]
+        return made
+
+    def backward(self, segment: Segment, known: frozenset[Storage], older: frozenset[Storage]) -> Backward:
+        key = ("backward", *_identity(segment), known, older)
+        if key not in self.simulated:
+            self.simulated[key] = Backward(self.scene(segment), holds_entry=self.redone(segment), known=known, added_to=older).run()
+        made: Backward = self.simulated[key]
+        return made
+
     def parameters(self, segment: Segment) -> dict[Storage, int]:
-        return Backward(self.scene(segment)).run().parameters
+        key = ("parameters", *_identity(segment))
+        if key not in self.simulated:
+            self.simulated[key] = Backward(self.scene(segment)).run().parameters
+        made: dict[Storage, int] = self.simulated[key]
+        return made
 
     def gradients(self) -> int:
         """Bytes of all gradients, those of a shared parameter once."""
@@ -201,6 +222,11 @@ class _Run:
     def note(self, phase: str, moment: Bytes) -> None:
         if phase not in self.phases or sum(moment.values()) > sum(self.phases[phase].values()):
             self.phases[phase] = dict(moment)
+
+
+def _identity(segment: Segment) -> tuple[int, int, int]:
+    """Equal layers hold the very same operations."""
+    return id(segment.ops), id(segment.entry), id(segment.exit)
 
 
 def run_passes(segments: Sequence[Segment], policy: Policy) -> Passes:
