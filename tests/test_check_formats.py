@@ -77,6 +77,14 @@ def test_paths_of_annotations_are_those_of_the_repository(repository: Path, run:
     assert commands(done.stdout)[0][0]["file"] == f"{repository.name}/models/gpt3.yaml"
 
 
+def test_a_name_with_commas_and_colons_stays_one_property(repository: Path, called: Called) -> None:
+    name = "models/a,line=7::50%: b.yaml"
+    (repository / "models" / "gpt3.yaml").rename(repository / name)
+    (repository / "budget.yaml").write_text("budgets: [{model: models/*.yaml, max_params: 1}]\n")
+    ((properties, _),) = commands(called("check", "-f", "github")[1])
+    assert properties == {"file": name, "line": "1", "title": f"{name} is over max_params"}
+
+
 def test_the_summary_is_appended_where_github_wants_it(repository: Path, run: Run) -> None:
     summary = repository / "summary.md"
     summary.write_text("before\n")

@@ -47,6 +47,15 @@ def test_tensors_of_one_side_only_are_added_or_removed() -> None:
     assert back[added.name].parameters.change == -12
 
 
+def test_what_is_stored_alike_is_no_change_of_a_tensor() -> None:
+    """One more expert visited by a token: other active parameters, the same tensors."""
+    sparse = {"family": "mixtral", "num_experts": 4}
+    before, after = (counts(**sparse, num_experts_per_tok=visited) for visited in (2, 3))
+    assert not tensor_changes(before, after)
+    (active,) = [change for change in kinds(figures_of(before), figures_of(after)) if change.change]
+    assert (active.name, active.change) == ("active", 2 * 3 * 6 * 5)
+
+
 def test_what_grew_the_most_is_named_and_nothing_where_nothing_grew() -> None:
     before, after = figures_of(counts()), figures_of(counts(vocab_size=12, intermediate_size=9))
     share = largest(components(before, after))

@@ -112,6 +112,13 @@ def test_a_table_loads_rich_and_nothing_of_costs(gpt3: Path) -> None:
     assert not [module for module in loaded if module.startswith("paramcalc.costs")]
 
 
+def test_a_check_of_parameters_plans_no_memory_and_draws_no_table(gpt3: Path) -> None:
+    loaded = loaded_by_command("check", str(gpt3), "--max-params", "175B", "-f", "json")
+    assert "paramcalc.costs.verdicts" in loaded
+    planning = ("paramcalc.costs.inference", "paramcalc.costs.training", "paramcalc.costs.quantization", "paramcalc.costs.devices")
+    assert not [module for module in loaded if module.startswith((*planning, "rich"))]
+
+
 @pytest.mark.parametrize("kind", block_kinds())
 def test_a_block_says_what_it_is_and_where_that_comes_from(kind: str) -> None:
     found = block_class(kind)

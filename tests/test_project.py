@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,10 @@ def test_a_budget_and_its_baseline_are_found_from_any_folder_below(gpt3: Path, t
     (tmp_path / "ci").mkdir()
     (tmp_path / "ci" / "limits.yaml").write_text("budgets: [{model: ../gpt3.yaml, max_params: 175B}]\n")
     assert run("check", "--update").returncode == 0
+    below = tmp_path / "src" / "deep"
+    below.mkdir(parents=True)
+    there = subprocess.run([sys.executable, "-m", "paramcalc", "check"], cwd=below, capture_output=True, text=True, timeout=60, check=False)
+    assert (there.returncode, there.stdout.splitlines()[0]) == (0, "../../ci/limits.yaml · within budget, 2 limits (1 model)")
     assert "  ../gpt3.yaml:\n" in (tmp_path / "ci" / "held.lock").read_text()
     gpt3.write_text(gpt3.read_text().replace("num_hidden_layers: 96", "num_hidden_layers: 94"))
     assert run("check").returncode == 0
