@@ -31,16 +31,18 @@ def _lines(key: str, value: Any, depth: int) -> list[str]:
     return [f"{pad}{_scalar(key)}:"] + [line for inner, item in value.items() for line in _lines(str(inner), item, depth + 1)]
 
 
-def _flow(value: Any) -> str:
+def _flow(value: Any, *, inside: bool = False) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_scalar(key, inside=True)}: {_flow(inner, inside=True)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(inner) for inner in value) + "]"
-    return _scalar(value)
+        return "[" + ", ".join(_flow(inner, inside=True) for inner in value) + "]"
+    return _scalar(value, inside=inside)
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: Any, *, inside: bool = False) -> str:
+    """One value; `inside` brackets, some need quotes that do not elsewhere (`layers.{}`)."""
     import yaml
 
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6, explicit_end=False)
-    return text.removesuffix("\n").removesuffix("\n...")
+    text: str = yaml.safe_dump([value] if inside else value, default_flow_style=True, allow_unicode=True, width=10**6, explicit_end=False)
+    text = text.removesuffix("\n").removesuffix("\n...")
+    return text[1:-1] if inside else text
