@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from paramcalc.gate.documents import parse_yaml
 from paramcalc.gate.spec_text import full_text
 
 
-def read_back(document: dict[str, object]) -> object:
+def read_back(document: Mapping[str, object]) -> object:
     return parse_yaml(full_text(document), "x")
 
 
