@@ -16,9 +16,12 @@ from paramcalc.costs.device_rows import Device
 from paramcalc.costs.fit_overview import overview
 from paramcalc.costs.inference.job import InferenceJob
 from paramcalc.costs.layouts import devices_of
+from paramcalc.costs.placing import placed
+from paramcalc.costs.planning import plan_layouts
+from paramcalc.costs.search import most
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.weighing import budget, changed, job_from, weigh
-from paramcalc.words.errors import InputError, UsageError
+from paramcalc.words.errors import UsageError
 
 GIB = 2**30
 JOBS: list[dict[str, Any]] = [
@@ -246,7 +249,15 @@ def test_python_asks_the_same_question() -> None:
         paramcalc.fit(DENSE, gpu="8xH100", gpus=4)
 
 
-def test_a_reported_model_is_refused_or_said_to_be_a_range() -> None:
+def test_a_reported_size_is_held_against_one_card_and_divided_among_none() -> None:
     model = paramcalc.load("gpt-4")
-    with pytest.raises((UsageError, InputError)):
-        fitted(model, cards_named("H100"), method="full")
+    assert not fitted(model, cards_named("H100", 1)).fits
+    assert fitted(model, cards_named("H100", 1)).changes == []
+    for ask in (
+        lambda: fitted(model, cards_named("H100", 1), method="full"),
+        lambda: fitted(model, cards_named("8xH100")),
+        lambda: most(model, cards_named("H100", 1), placed(model, InferenceJob(), 1), "context"),
+        lambda: plan_layouts(model, cards_named("8xH100"), InferenceJob(), {}),
+    ):
+        with pytest.raises(UsageError, match="a reported size without an architecture"):
+            ask()

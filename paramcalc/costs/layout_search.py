@@ -15,7 +15,7 @@ from paramcalc.costs.inference.job import InferenceJob
 from paramcalc.costs.layouts import NODE, Divisible, Layout, divisors, laid_out, layouts
 from paramcalc.costs.traffic import Rows, Traffic, Whole, idle_share, rows_of, traffic_of
 from paramcalc.costs.training.job import TrainingJob
-from paramcalc.costs.weighing import Job, Plan, budget, weigh
+from paramcalc.costs.weighing import Job, Plan, budget, needs_architecture, weigh
 from paramcalc.holdings.counts import count_architecture
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
@@ -77,6 +77,7 @@ class Search:
         global_batch: int | None = None,
         node: int = NODE,
     ) -> None:
+        needs_architecture(architecture, "nothing says how it divides")
         self.architecture, self.job, self.capacity = architecture, job, capacity
         self.fixed, self.global_batch, self.node = dict(fixed or {}), global_batch, node
         self.able = Divisible(architecture, job)

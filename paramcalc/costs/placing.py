@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from paramcalc.costs.inference.job import InferenceJob
 from paramcalc.costs.layouts import FIELDS, NODE, Divisible, Layout, devices_of, divisors
 from paramcalc.costs.training.job import TrainingJob
-from paramcalc.costs.weighing import Job, weigh
+from paramcalc.costs.weighing import Job, needs_architecture, weigh
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
 
@@ -30,6 +30,8 @@ def placed(architecture: Architecture, job: Job, cards: int | None, given: Colle
     Raises UsageError where the layout takes another number of cards, or nothing can be divided.
     """
     asked = [name for name in FIELDS if name in given]
+    if (cards or devices_of(job)) > 1:
+        needs_architecture(architecture, "nothing says how it divides")
     if cards is None:
         return Placed(job, devices_of(job))
     if not asked:

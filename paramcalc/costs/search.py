@@ -9,7 +9,7 @@ from paramcalc.costs.capacity import Cards
 from paramcalc.costs.layouts import FIELDS
 from paramcalc.costs.placing import Placed
 from paramcalc.costs.terms import Input
-from paramcalc.costs.weighing import LENGTH, Job, Plan, budget, mode_of, weigh, with_number
+from paramcalc.costs.weighing import LENGTH, Job, Plan, budget, mode_of, needs_architecture, weigh, with_number
 from paramcalc.holdings.counts import identity
 from paramcalc.model.architecture import Architecture
 from paramcalc.words.errors import UsageError
@@ -134,6 +134,7 @@ def option_for(solve: str, job: Job) -> str:
 def most(architecture: Architecture, cards: Cards, placement: Placed, solve: str, given: Collection[str] = ()) -> Most:
     """Solve one option of a job for the largest value that fits its cards. Raises UsageError where the job cannot be at all, or
     where the option is one of those `given`."""
+    needs_architecture(architecture, "nothing says how it grows")
     job = placement.job
     option = option_for(solve, job)
     if option in given:

@@ -69,6 +69,12 @@ def budget(capacity: int, plan: Plan) -> int:
     return capacity if share == 1.0 else int(capacity * share)
 
 
+def needs_architecture(architecture: Architecture, what: str) -> None:
+    """Refuse a model of which only a size was reported: nothing says how that grows or divides. Raises UsageError."""
+    if architecture.reported:
+        raise UsageError(f"{architecture.name} is a reported size without an architecture: {what}", place="model")
+
+
 def mode_of(job: Job) -> str:
     return TRAIN if isinstance(job, TrainingJob) else INFER
 
