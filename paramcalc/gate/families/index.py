@@ -34,7 +34,7 @@ MODULES: dict[str, str] = {
     "vibevoice": "vibevoice vibevoice_acoustic_tokenizer vibevoice_acoustic_tokenizer_decoder"
     " vibevoice_acoustic_tokenizer_encoder vibevoice_asr",
     "transcribers": "canary cohere_asr moonshine moonshine_streaming moonshine_streaming_encoder",
-    "speaking": "dia speecht5",
+    "speaking": "qwen2_5_omni qwen3_omni_moe",
     "fun_asr": "fun_asr_nano fun_asr_nano_encoder",
     "moshi": "kyutai_speech_to_text moshi",
     "codecs": "encodec mimi mimi_decoder mimi_encoder",
