@@ -140,6 +140,7 @@ MODULES: dict[str, str] = {
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
     "promptable": "sam sam_hq sam_hq_vision_model",
+    "depth": "depth_anything dpt glpn",
 }  # fmt: skip
 """Module to the model types it holds."""
 

@@ -43,7 +43,7 @@ def bit_layer(inputs: int, outputs: int, *, before: bool, first: bool, stride: i
 def bit(c: Config) -> Tree:
     before = c.choice("layer_type", ("preactivation", "bottleneck"), "preactivation") == "preactivation"
     read, factor, now = c.size("embedding_size"), c.size("width_factor", 1), 4
-    shape = stages(c, "hidden_sizes", "depths")
+    shape = [(width, number) for number, width in stages(c, "depths", "hidden_sizes")]  # DPT-Hybrid's has a width to spare
     parts: Tree = {"stem": convolution("embedder.convolution", c.size("num_channels"), read, 7, stride=2, bias=False)}
     if not before:
         parts["stem_norm"] = {"kind": "norm", "type": "group", "path": "embedder.norm", "size": read}
@@ -55,7 +55,7 @@ def bit(c: Config) -> Tree:
         if number:
             parts[f"stage_{index + 1}"] = in_stages("encoder.stages.{}.layers.{}", number, first, rest, made)
         read, now = made, now * stride
-    last = shape[-1][0] if shape else 1
+    last = (c.sizes("hidden_sizes", least=1) or [1])[-1]
     if before:
         parts["norm"] = {"kind": "norm", "type": "group", "path": "norm", "size": last}
     return classified(c, parts, "bit", last, path="classifier.{}", whole=True)
