@@ -35,6 +35,7 @@ MODULES: dict[str, str] = {
     " vibevoice_acoustic_tokenizer_encoder vibevoice_asr",
     "transcribers": "canary cohere_asr moonshine moonshine_streaming moonshine_streaming_encoder",
     "speaking": "qwen2_5_omni qwen3_omni_moe",
+    "synthesis": "dia speecht5",
     "fun_asr": "fun_asr_nano fun_asr_nano_encoder",
     "moshi": "kyutai_speech_to_text moshi",
     "codecs": "encodec mimi mimi_decoder mimi_encoder",
@@ -141,6 +142,7 @@ MODULES: dict[str, str] = {
     "deformable": "deformable_detr",
     "promptable": "sam sam_hq sam_hq_vision_model",
     "depth": "depth_anything dpt glpn",
+    "rtdetr": "rt_detr rt_detr_resnet rt_detr_v2",
 }  # fmt: skip
 """Module to the model types it holds."""
 
