@@ -142,3 +142,10 @@ def test_what_is_stored_once_counts_once_however_often_it_is_applied() -> None:
     counts = paramcalc.count({"width": 6, "parts": {"layers": {"kinds": kinds, "order": "12 layer"}}})
     assert counts.total == 4 * 6 * 6
     assert {row.applied for row in counts.rows} == {12}
+
+
+def test_a_config_that_leaves_out_its_number_of_experts_has_its_class_s_own() -> None:
+    """Qwen3MoeConfig of transformers 5.23 declares 128."""
+    short = {"model_type": "qwen3_moe", "num_hidden_layers": 2}
+    assert paramcalc.count(short).total == paramcalc.count(short | {"num_experts": 128}).total
+    assert paramcalc.count(short).total != paramcalc.count(short | {"num_experts": 64}).total

@@ -38,7 +38,9 @@ def defaults_of(model_type: str) -> Defaults:
     except (FileNotFoundError, OSError, ValueError):
         return Defaults({}, {}, {}, frozenset(), "")
     parts, fixed = record.get("parts", {}), frozenset(record.get("fixed", ()))
-    return Defaults(record["defaults"], record.get("aliases", {}), parts, fixed, record.get("source", ""))
+    # A number of experts that the class declares under its other name: a constant, though its own field is null.
+    experts = {key: record["computed"][key] for key in record.get("derived", ()) if key == record["aliases"].get("num_experts")}
+    return Defaults(record["defaults"] | experts, record.get("aliases", {}), parts, fixed, record.get("source", ""))
 
 
 class Config:
