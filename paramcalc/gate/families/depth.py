@@ -174,7 +174,7 @@ def glpn(c: Config) -> Tree:
         read = width
     c.ignore("max_depth", "head_in_index")
     if c.architecture().endswith("ForDepthEstimation"):
-        parts = under("glpn.", parts) | choosing(c, widths)
+        parts = under("glpn.", parts) | choosing(c, c.sizes("hidden_sizes", least=1))
     elif c.task("base") != "base":
         refuse(c)
     return document(c, parts, width=widths[0], cache=False)

@@ -249,7 +249,7 @@ def lxmert_heads(c: Config, style: Style, task: str) -> Tree:
     }
     if task == "question_answering":
         return answers
-    top = lm_head(c, style) | {"relation": dense_head("cls.seq_relationship", 2)["head"]}
+    top = lm_head(c, style._replace(single_bias=True)) | {"relation": dense_head("cls.seq_relationship", 2)["head"]}
     if c.flag("task_obj_predict", True):
         top |= {"objects_dense": head("obj_predict_head.transform.dense", width, width)}
         top |= {"objects_norm": layer_norm("obj_predict_head.transform.LayerNorm")}

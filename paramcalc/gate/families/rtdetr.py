@@ -131,8 +131,9 @@ def projected(path: str, inputs: list[int], outputs: int, levels: int = 0) -> Tr
     return parts
 
 
-def rt_detr(c: Config, *, levels: str = "num_feature_levels") -> Tree:
-    """RT-DETR (Zhao et al. 2024): the best pixels of the encoder become the queries."""
+def rt_detr(c: Config, *, levels: str = "num_feature_levels", twice: bool = False) -> Tree:
+    """RT-DETR (Zhao et al. 2024): the best pixels of the encoder become the queries. `twice`: whether predictors stand
+    beside the decoder as well, which are no others unless they are untied."""
     width, heads = c.size("hidden_size"), c.size("decoder_attention_heads")
     grounds, widths = backbone(c)
     read = c.sizes("decoder_in_channels", least=1) or [1]
@@ -159,13 +160,18 @@ def rt_detr(c: Config, *, levels: str = "num_feature_levels") -> Tree:
         more["classes"] = predictors(c, "class_embed", width, number, boxes=False, shared=False)
         more["boxes"] = predictors(c, "bbox_embed", width, number, boxes=True, shared=False)
     parts |= {"decoder": decoding(c, stack("layers.{}", {"layer": layer}, f"{number} layer"), more)["decoder"] | {"width": width}}
-    if not detects and c.task("base") != "base":
-        refuse(c)
-    return document(c, under("model.", parts) if detects else parts, width=width, cache=False)
+    if not detects:
+        if c.task("base") != "base":
+            refuse(c)
+        return document(c, parts, width=width, cache=False)
+    parts = under("model.", parts)
+    if twice and not c.flag("tie_word_embeddings", True):
+        parts |= {name: more[name] for name in ("classes", "boxes")}
+    return document(c, parts, width=width, cache=False)
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "rt_detr": rt_detr,
     "rt_detr_resnet": resnet,
-    "rt_detr_v2": partial(rt_detr, levels="decoder_n_levels"),
+    "rt_detr_v2": partial(rt_detr, levels="decoder_n_levels", twice=True),
 }
