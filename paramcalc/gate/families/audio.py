@@ -172,7 +172,7 @@ def speech_head(c: Config, task: str) -> Tree:
             width = c.optional("output_hidden_size") or width
         return {"head": dense("lm_head", width, c.size("vocab_size"), component="head")}
     if task in ("sequence_classification", "audio_frame", "xvector"):
-        if c.flag("add_adapter"):
+        if c.flag("add_adapter") and task != "xvector":
             c.fail("add_adapter", f"{c.architecture()} is not built with an adapter")
         weights = {"layer_weights": token("layer_weights", c.size("num_hidden_layers") + 1)} if c.flag("use_weighted_layer_sum") else {}
         return weights | classifiers(c, task, width)

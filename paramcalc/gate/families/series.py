@@ -83,7 +83,9 @@ def timesfm_2_5(c: Config) -> Tree:
         each = 1 + len(c.listed("quantiles") or [])
         parts = under("model.", parts)
         for name, length in (("point", c.size("horizon_length")), ("quantiles", c.size("output_quantile_len"))):
-            parts[f"horizon_{name}"] = residual(f"output_projection_{name}", width, width, length * each, bias=bias)
+            parts[f"horizon_{name}"] = residual(
+                f"output_projection_{name}", width, width, length * each, bias=False
+            )  # whatever use_bias says
     return document(c, parts)
 
 

@@ -26,6 +26,10 @@ from paramcalc.gate.families.vit import pooler
 JEPA = Words("norm1", "attention", "norm2", "mlp", "query", "key", "value", "proj")
 
 
+WIDENING = 4
+"""Of the networks in V-JEPA 2's pooler, whatever `mlp_ratio` says, fixed in the reference's code."""
+
+
 class Tubelets(NamedTuple):
     """A video cut into boxes that do not overlap."""
 
@@ -179,7 +183,7 @@ def vjepa2(c: Config) -> Tree:
 def attentive(c: Config) -> Tree:
     """Layers over all patches, then a learned query that attends to them; that attention has no output projection."""
     width = c.size("hidden_size")
-    feed = feed_forward(c, CLIP, size=int(width * c.number("mlp_ratio", 4.0)))
+    feed = feed_forward(c, CLIP, size=WIDENING * width)
     cross = attention(c, CLIP, path="cross_attn", source=width, output=False, bias=["q", "k", "v"], names=None)
     return {
         "path": "pooler",
