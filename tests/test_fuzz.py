@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paramcalc
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.plan import plan_training
 from paramcalc.gate.documents import parse_json, parse_yaml
 from paramcalc.gate.families.index import HOMES
 from paramcalc.model.order import parse_order
@@ -25,7 +29,13 @@ FULL: dict[str, Any] = {
         "layers": {
             "path": "layers.{}",
             "kinds": {
-                "dense": {"norm_1": "norm", "attention": {"heads": 3, "kv_heads": 1}, "norm_2": "norm", "feed_forward": {"size": 10}},
+                "dense": {
+                    "flow": ["norm_1 attention +", "(norm_2 feed_forward | norm_2) +"],
+                    "norm_1": "norm",
+                    "attention": {"heads": 3, "kv_heads": 1},
+                    "norm_2": "norm",
+                    "feed_forward": {"size": 10},
+                },
                 "sparse": {"like": "dense", "feed_forward": {"kind": "experts", "count": 4, "visited": 2, "expert": {"size": 5}}},
             },
             "order": ["1 dense", "2 sparse"],
@@ -42,6 +52,10 @@ words = st.sampled_from(
         "kind",
         "like",
         "order",
+        "flow",
+        "norm_1 attention + +",
+        "( attention | ",
+        "| + norm_1",
         "kinds",
         "parts",
         "dense",
@@ -69,6 +83,15 @@ def answered_or_refused(document: Any) -> None:
     else:
         assert counts.embeddings + counts.weights + counts.biases == counts.total
         json.dumps(counts.to_dict(by="tensor"), allow_nan=False)
+
+
+def trained_or_refused(document: Any, job: TrainingJob) -> None:
+    try:
+        plan = plan_training(paramcalc.load(document), job)
+    except ParamcalcError as error:
+        assert str(error)
+    else:
+        assert plan.total == sum(term.bytes for term in plan.terms)
 
 
 @given(documents)
@@ -108,6 +131,22 @@ def mutations(draw: st.DrawFn, base: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=400)
 def test_a_mutated_spec_is_answered_or_refused(document: dict[str, Any]) -> None:
     answered_or_refused(document)
+    trained_or_refused(document, TrainingJob(batch_size=2, seq_len=5))
+
+
+GOLDEN = sorted(Path(__file__).with_name("golden").glob("families/*.json"))
+JOBS = (
+    TrainingJob(seq_len=5),
+    TrainingJob("lora", batch_size=2, seq_len=7, checkpointing="full", attention="eager", precision="bf16-mixed"),
+    TrainingJob("qlora", seq_len=6, checkpointing="selective", attention="flash", loss="fused"),
+)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_a_model_of_every_type_is_trained_or_refused(path: Path) -> None:
+    for task in json.loads(path.read_text())["tasks"].values():
+        for job in JOBS:
+            trained_or_refused(task["tiny"]["config"], job)
 
 
 @given(st.text(max_size=200) | values.map(lambda value: yaml.safe_dump(value)))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 import paramcalc
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import plan_training
+from paramcalc.words.errors import UsageError
 
 
 def test_a_perceptron_keeps_what_its_relus_make() -> None:
@@ -34,3 +39,30 @@ def test_features_are_one_row_a_sample_unless_a_length_is_given() -> None:
 def test_a_model_without_a_head_says_that_its_loss_is_left_out() -> None:
     plan = plan_training(paramcalc.load("linear-regression"), TrainingJob())
     assert any("loss" in text for text in plan.not_modelled)
+
+
+def flowing(flow: list[str], **parts: Any) -> dict[str, Any]:
+    return {"name": "flowing", "width": 6, "parts": {"net": {"flow": flow, **parts}}}
+
+
+UP, DOWN = {"kind": "dense", "inputs": 6, "outputs": 10, "activation": "relu"}, {"kind": "dense", "inputs": 10, "outputs": 6}
+
+
+def test_a_model_may_begin_in_branches_that_read_the_same_features() -> None:
+    """TimesFM's: two layers with a ReLU between them, and one beside; only what the ReLU makes is kept, twice read."""
+    net = flowing(["( up down | beside )"], up=UP, down=DOWN, beside={"kind": "dense"})
+    plan = plan_training(paramcalc.load(net), TrainingJob(precision="fp32", batch_size=3, seq_len=1))
+    assert plan.saved_for_backward == 3 * 10 * 4
+    assert dict(plan.phases[-1].terms)["activations"] == 3 * 6 * 4
+
+
+@pytest.mark.parametrize("step", ["( up down", "up ]", "upp down"], ids=["not closed", "no word of a flow", "no part"])
+def test_a_flow_that_is_none_is_refused(step: str) -> None:
+    with pytest.raises(UsageError, match="flow"):
+        plan_training(paramcalc.load(flowing([step], up=UP, down=DOWN)), TrainingJob(seq_len=1))
+
+
+def test_layers_without_anything_before_them_are_refused() -> None:
+    layers = {"path": "", "kinds": {"one": {"up": UP, "down": DOWN}}, "order": "2 one"}
+    with pytest.raises(UsageError, match="where the model begins"):
+        plan_training(paramcalc.load({"name": "headless", "width": 6, "parts": {"layers": layers}}), TrainingJob(seq_len=1))

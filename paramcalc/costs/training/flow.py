@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from paramcalc.model.tape import Value
+Stream = TypeVar("Stream")
+"""What runs: a value, or none before the model has begun."""
 
 _WORD = re.compile(r"\s*([A-Za-z_]\w*|[()|+])")
 
@@ -53,7 +54,7 @@ def _chain(words: list[str], at: int) -> tuple[Chain, int]:
     return Chain(tuple(items)), at
 
 
-def run(chain: Chain, x: Value, apply: Callable[[str, Value], Value], add: Callable[[Value, Value], Value]) -> Value:
+def run(chain: Chain, x: Stream, apply: Callable[[str, Stream], Stream], add: Callable[[Stream, Stream], Stream]) -> Stream:
     """Apply a chain to the stream."""
     start = x
     for item in chain.items:
@@ -67,6 +68,15 @@ def run(chain: Chain, x: Value, apply: Callable[[str, Value], Value], add: Calla
             for other in results[1:]:
                 x = add(x, other)
     return x
+
+
+def first(chain: Chain) -> str | None:
+    """The part that a chain applies first."""
+    for item in chain.items:
+        found = item if isinstance(item, str) else next(filter(None, map(first, item)), None)
+        if found and found != "+":
+            return found
+    return None
 
 
 def names(chain: Chain) -> set[str]:

@@ -85,28 +85,30 @@ class Walk:
         return frozenset(storage for storage in made - read if storage.kind == "activation")
 
     def _parts(self, group: Group, at: Place) -> None:
-        steps = [flow.parsed(step) for step in group.flow]
-        for step in steps or [flow.Chain((name,)) for name in group.parts]:
-            stream = self.stream
-            if steps and stream is not None:
-                self.stream = flow.run(step, stream, lambda name, x: self._checked(group, name, at, x), self.tape.add)
-            else:
-                for name in step.items:
-                    self.stream = self._one(group, str(name), at, self.stream)
+        for step in steps_of(group):
+            if self.stream is None:
+                self._begin(group, step, at)
+            self.stream = flow.run(step, self.stream, lambda name, x: self._one(group, name, at, x), self._sum)
 
-    def _checked(self, group: Group, name: str, at: Place, x: Value) -> Value:
-        made = self._one(group, name, at, x)
-        assert made is not None
-        return made
+    def _sum(self, x: Value | None, y: Value | None) -> Value | None:
+        """x + y; before the model has begun there is nothing to add."""
+        return self.tape.add(x, y) if x is not None and y is not None else x or y
+
+    def _begin(self, group: Group, step: flow.Chain, at: Place) -> None:
+        """Where the first thing is no table of tokens, the model reads features: the same ones in every branch."""
+        name = flow.first(step)
+        if name is None:
+            return
+        part = group.parts[name]
+        if isinstance(part, Block) and not isinstance(part, Embedding):
+            joined = sum(each.shape[-2] for each in group.parts.values() if isinstance(each, Tensor) and each.joins)
+            self.stream = given(self.tape, part, placed(part, name, at), joined)
 
     def _one(self, group: Group, name: str, at: Place, x: Value | None) -> Value | None:
         part = group.parts[name]
         place = placed(part, name, at)
         self.stream = x
         if isinstance(part, Block):
-            if x is None and not isinstance(part, Embedding):
-                joined = sum(each.shape[-2] for each in group.parts.values() if isinstance(each, Tensor) and each.joins)
-                self.stream = given(self.tape, part, place, joined)
             self._block(part, name, place)
         elif part.tower:
             self.skipped.append(f"{name} (a {part.tower} tower)")
@@ -174,6 +176,8 @@ class Walk:
             self.segments += once * group.repeat
 
     def _stack(self, group: Group, place: Place) -> None:
+        if self.stream is None:
+            raise no_input(place)
         self._close()
         self.decodes = place.cached
         for kind, count, frozen in self._runs(group, place):
@@ -236,7 +240,7 @@ class Walk:
             return forward(self.tape, part, x, at)
         if part.kinds:
             raise UsageError(f"layers within the layer {at.part} are not modelled in training", place="model")
-        steps = [flow.parsed(step) for step in part.flow] or [flow.Chain((name,)) for name in part.parts]
+        steps = steps_of(part)
         used = set().union(*(flow.names(step) for step in steps))
         for name in part.parts:
             if name not in used:
@@ -264,6 +268,20 @@ class Walk:
         self.entry = self.stream
 
 
+def steps_of(group: Group) -> list[flow.Chain]:
+    """A group's flow; without one its parts, one after another. Raises UsageError for a flow that is none."""
+    try:
+        steps = [flow.parsed(step) for step in group.flow]
+    except ValueError as error:
+        raise UsageError(str(error), place="flow", hint="part names, +, and ( one | other )") from error
+    unknown = set().union(*(flow.names(step) for step in steps)) - group.parts.keys()
+    if unknown:
+        raise UsageError(
+            f"the flow names {min(unknown)!r:.60}, which is no part here", place="flow", hint=f"one of {', '.join(group.parts)}"[:200]
+        )
+    return steps or [flow.Chain((name,)) for name in group.parts]
+
+
 def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Value:
     """A block's forward pass. Refuses what is not known."""
     tape.enter(block, place)
@@ -284,7 +302,11 @@ def given(tape: ModelTape, block: Block, place: Place, joined: int = 0) -> Value
         return tape.features(int(block.inputs or place.width))
     if isinstance(block, Convolution) and isinstance(place.tokens, int) and block.divides:
         return tape.features(int(block.inputs or place.width), (place.tokens - joined) * block.strides)
-    raise UsageError(
+    raise no_input(place)
+
+
+def no_input(place: Place) -> UsageError:
+    return UsageError(
         f"the input of {place.part}, where the model begins, is not known",
         place="model",
         hint="count and infer know this architecture; train does not yet",
