@@ -1,4 +1,4 @@
-"""What training keeps for the backward pass, against autograd itself: `golden/activations_recorded.jsonl`.
+"""What training keeps for the backward pass, against autograd itself: `golden/activations_*.jsonl`.
 
 Recorded by `reference/activations.py` on small models of transformers 5.23 under torch 2.13, on a simulated CUDA device.
 """
@@ -17,8 +17,8 @@ from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import plan_training
 from paramcalc.words.errors import UsageError
 
-GOLDEN = Path(__file__).parent / "golden" / "activations_recorded.jsonl"
-MODELS = [json.loads(line) for line in GOLDEN.read_text().splitlines()]
+GOLDEN = sorted(Path(__file__).with_name("golden").glob("activations_*.jsonl"))
+MODELS = [json.loads(line) for path in GOLDEN for line in path.read_text().splitlines()]
 EXACT = [model for model in MODELS if model["config"]["model_type"] in checked.EXACT]
 OTHER = [model for model in MODELS if model["config"]["model_type"] not in checked.EXACT]
 

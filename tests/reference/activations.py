@@ -4,11 +4,13 @@ Writes JSON lines, one for each model: its config and its cases, which are setti
 piece of memory once. Parameters, buffers and what the caller hands in are left out; autocast's copies of weights are in.
 
     python tests/reference/activations.py --out tests/golden/activations_recorded.jsonl [types]
+    python tests/reference/activations.py --cases text_cases --out tests/golden/activations_text.jsonl [types]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import warnings
@@ -18,7 +20,7 @@ from typing import Any
 
 import torch
 import transformers
-from activation_cases import CASES, Case, Setting
+from activation_cases import Case, Setting
 from simulated_cuda import autocasting, backends, register_device, simulated
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
@@ -126,6 +128,7 @@ def record(case: Case, setting: Setting, detail: bool = False) -> dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--cases", default="activation_cases", help="the module beside this one that holds them")
     parser.add_argument("--out")
     parser.add_argument("--detail", action="store_true")
     parser.add_argument("--setting", help="only settings whose words are all of these")
@@ -135,7 +138,7 @@ def main() -> None:
     torch.set_num_threads(1)
     register_device()
     lines = []
-    for case in CASES:
+    for case in importlib.import_module(options.cases).CASES:
         if options.names and case.name not in options.names:
             continue
         rows = [row for setting in case.settings if (row := attempt(case, setting, options)) is not None]
