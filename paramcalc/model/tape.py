@@ -285,11 +285,12 @@ class Tape(ABC):
             return self.cast(self.multiply(self.weight(name), normal), x.dtype)
         return self.multiply(self.weight(name), self.cast(normal, x.dtype))
 
-    def rotary(self, dims: int, style: str = "halves", dtype: str = "", *, local: bool = False) -> tuple[Value, Value]:
-        """Cosines and sines for each position: made once for the model, or repeated for pairs in every layer."""
+    def rotary(self, dims: int, style: str = "halves", dtype: str = "", *, local: bool = False, rows: int = 0) -> tuple[Value, Value]:
+        """Cosines and sines for each position: made once for the model, or repeated for pairs in every layer. `rows` of them, one
+        for each token of a sequence where nothing is said."""
         dtype = FP32 if style.endswith("wide") else dtype if style == "each" else self.stream_dtype
         names = (f"rotary {name}{' local' if local else ''} {dims}" for name in ("cosine", "sine"))
-        cosine, sine = (self.constant(self.length, dims, dtype, name) for name in names)
+        cosine, sine = (self.constant(rows or self.length, dims, dtype, name) for name in names)
         return (self.copy(cosine), self.copy(sine)) if style.startswith(("repeated", "each")) else (cosine, sine)
 
     def rotate(self, x: Value, heads: int, head_dim: int, tables: tuple[Value, Value], style: str = "halves") -> Value:

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple, TypeVar
 
+from paramcalc.model.parts import Group
+from paramcalc.words.errors import UsageError
+
 Stream = TypeVar("Stream")
 """What runs: a value, or none before the model has begun."""
 
@@ -33,6 +36,20 @@ def parsed(step: str) -> Chain:
     if rest != len(words):
         raise ValueError(f"unexpected {words[rest]!r} in the flow {step!r}")
     return chain
+
+
+def steps(group: Group) -> list[Chain]:
+    """A group's flow; without one its parts, one after another. Raises UsageError for a flow that is none."""
+    try:
+        found = [parsed(step) for step in group.flow]
+    except ValueError as error:
+        raise UsageError(str(error), place="flow", hint="part names, +, and ( one | other )") from error
+    unknown = set().union(*(names(step) for step in found)) - group.parts.keys()
+    if unknown:
+        raise UsageError(
+            f"the flow names {min(unknown)!r:.60}, which is no part here", place="flow", hint=f"one of {', '.join(group.parts)}"[:200]
+        )
+    return found or [Chain((name,)) for name in group.parts]
 
 
 def _chain(words: list[str], at: int) -> tuple[Chain, int]:

@@ -50,6 +50,8 @@ def ranks(architecture: Architecture, settings: Settings) -> Iterator[Rank]:
     if job.pp == 1:
         yield _rank("every device", walk.segments, rows, None, _Made(own, settings, adapted, walk, tape, trained))
         return
+    if walk.left_out:
+        raise UsageError("a pipeline of layers of which some are left out is not modelled", place="pp", hint="--zero 3 --dp, or --tp")
     for stage in fullest(stages(own, job.pp)):
         held = [row for row in map(stage.holds, rows) if row]
         made = _Made(own, settings, adapted, walk, tape, trained)
@@ -88,8 +90,9 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     policy = _policy(made, inputs, gathered, stage, standing, replicated)
     there = frozenset().union(*(output_storages(segment) for segment in segments))
     passes = run_passes(segments, policy._replace(held=policy.held & there))
-    warnings = () if not gathered.offloaded else ("parameters come from the host for each layer",)
-    return Rank(name, kept, passes, inputs, made.trained, host, made.architecture.model_type, tuple(made.walk.skipped), warnings)
+    warnings = ["parameters come from the host for each layer"] if gathered.offloaded else []
+    warnings += [f"{part} reads images and is left out where there are none" for part in made.walk.left_out]
+    return Rank(name, kept, passes, inputs, made.trained, host, made.architecture.model_type, tuple(made.walk.skipped), tuple(warnings))
 
 
 def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -> tuple[Walk, ModelTape]:

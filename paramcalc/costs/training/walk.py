@@ -53,6 +53,8 @@ class Walk:
         self.last_n = last_n
         self.segments: list[Segment] = []
         self.skipped: list[str] = []
+        self.left_out: list[str] = []
+        """Layers that the reference leaves out for such an input."""
         self.stream: Value | None = None
         self.entry: Value | None = None
         self.name = ""
@@ -85,7 +87,7 @@ class Walk:
         return frozenset(storage for storage in made - read if storage.kind == "activation")
 
     def _parts(self, group: Group, at: Place) -> None:
-        for step in steps_of(group):
+        for step in flow.steps(group):
             if self.stream is None:
                 self._begin(group, step, at)
             self.stream = flow.run(step, self.stream, lambda name, x: self._one(group, name, at, x), self._sum)
@@ -183,6 +185,9 @@ class Walk:
         for kind, count, frozen in self._runs(group, place):
             layer = group.kinds[kind]
             at = placed(layer, kind, place, layer=True)
+            if self.tape.source is None and optional(layer):
+                self.left_out.append(at.part)
+                continue
             while count:
                 assert self.stream is not None
                 alone = self.pending is not None
@@ -240,7 +245,7 @@ class Walk:
             return forward(self.tape, part, x, at)
         if part.kinds:
             raise UsageError(f"layers within the layer {at.part} are not modelled in training", place="model")
-        steps = steps_of(part)
+        steps = flow.steps(part)
         used = set().union(*(flow.names(step) for step in steps))
         for name in part.parts:
             if name not in used:
@@ -268,20 +273,6 @@ class Walk:
         self.entry = self.stream
 
 
-def steps_of(group: Group) -> list[flow.Chain]:
-    """A group's flow; without one its parts, one after another. Raises UsageError for a flow that is none."""
-    try:
-        steps = [flow.parsed(step) for step in group.flow]
-    except ValueError as error:
-        raise UsageError(str(error), place="flow", hint="part names, +, and ( one | other )") from error
-    unknown = set().union(*(flow.names(step) for step in steps)) - group.parts.keys()
-    if unknown:
-        raise UsageError(
-            f"the flow names {min(unknown)!r:.60}, which is no part here", place="flow", hint=f"one of {', '.join(group.parts)}"[:200]
-        )
-    return steps or [flow.Chain((name,)) for name in group.parts]
-
-
 def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Value:
     """A block's forward pass. Refuses what is not known."""
     tape.enter(block, place)
@@ -293,6 +284,11 @@ def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Val
             place="model",
             hint="count and infer know this architecture; train does not yet",
         ) from error
+
+
+def optional(layer: Block | Group) -> bool:
+    """Whether a layer is left out where its cross attention has nothing to read."""
+    return isinstance(layer, Group) and any(isinstance(part, Attention) and part.optional for part in layer.parts.values())
 
 
 def given(tape: ModelTape, block: Block, place: Place, joined: int = 0) -> Value:

@@ -84,18 +84,23 @@ def convolved(c: Config, _: int, width: int) -> Tree:
     return parts | {"linear": dense("multimodal_projector", width, width)}
 
 
-def newline(_: Config, width: int) -> Tree:
+def newline(_: Config, width: int, path: str = "image_newline") -> Tree:
     """The vector that ends a row of patches (LLaVA-NeXT, Liu et al. 2024)."""
-    return {"image_newline": token("image_newline", width)}
+    return {"image_newline": token(path, width)}
 
 
-def pooled_video(c: Config, width: int) -> Tree:
+def newlined(c: Config, inputs: int, width: int) -> Tree:
+    """LLaVA-NeXT: two dense layers, and the vector, which the reference keeps beside them."""
+    return two_layers(c, inputs, width) | newline(c, width, "/image_newline")
+
+
+def pooled_video(c: Config, inputs: int, width: int) -> Tree:
     """LLaVA-NeXT-Video pools the patches of a frame; by a convolution if so told."""
-    pictures, parts = c.part("vision_config"), newline(c, width)
+    pictures, parts = c.part("vision_config"), newlined(c, inputs, width)
     if c.choice("spatial_pool_mode", ("average", "max", "conv"), "average") == "conv":
         channels, side = pictures.size("hidden_size"), c.size("spatial_pool_stride")
         outputs = c.optional("spatial_pool_out_channels") or channels
-        pool = tree(kind="convolution", path="vision_resampler.pool", inputs=channels, outputs=outputs, kernel=[side, side])
+        pool = tree(kind="convolution", path="/vision_resampler.pool", inputs=channels, outputs=outputs, kernel=[side, side])
         parts["pool"] = pool | {"component": "projection"}
     return parts
 

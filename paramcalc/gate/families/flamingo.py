@@ -45,6 +45,7 @@ def mllama_text(c: Config) -> Tree:
             "path": "cross_attn",
             "qk_norm": "head",
             "source": width,
+            "optional": True,
         }
         return {
             "norm_1": rms("input_layernorm"),

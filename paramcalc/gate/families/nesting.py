@@ -6,6 +6,7 @@ from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.index import family
+from paramcalc.gate.families.operations import written
 from paramcalc.gate.families.recipes import Tree, tree, under
 from paramcalc.words.errors import UnknownArchitectureError
 
@@ -24,7 +25,7 @@ def seen_as(c: Config, model_type: str = "", **values: Any) -> Config:
 
 
 def whole(c: Config, task: str = "base") -> Tree:
-    """The full form of a sub-config, built for a task whatever its own `architectures` say."""
+    """The full form of a sub-config, built for a task whatever its own `architectures` say, written as its own family writes it."""
     c.serves = task
     if not c.model_type:
         raise UnknownArchitectureError("says no model_type", place=f"{c.place}model_type")
@@ -32,7 +33,7 @@ def whole(c: Config, task: str = "base") -> Tree:
         recipe = family(c.model_type)
     except UnknownArchitectureError as error:
         raise UnknownArchitectureError([problem._replace(place=f"{c.place}model_type") for problem in error.problems]) from error
-    return recipe(c)
+    return written(c, recipe(c))
 
 
 def nested(c: Config, name: str, path: str, *, task: str = "base", **fields: Any) -> Tree:

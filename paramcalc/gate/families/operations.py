@@ -71,6 +71,8 @@ ROTARY: dict[str, frozenset[str]] = {
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
 }
 """Style of rotary positions (see `attention`) to the model types that write them so; all others write them as Llama does."""
+TOKEN_TABLES = _types("qwen2_5_vl_text qwen2_vl_text qwen3_vl_moe_text qwen3_vl_text")
+"""Model types whose rotary tables have a row for each token of the batch."""
 ROTARY_SHARE = {
     0.25: _types("gpt_neox qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next stablelm"),
     0.5: _types("glm glm4 glm4_moe nemotron persimmon phi recurrent_gemma"),
@@ -109,7 +111,7 @@ def written(c: Config, document: Tree) -> Tree:
         facts["feed_forward"] = {"dropout": rate}
     for name, kind, part in _parts(document):
         for key, value in facts.get(kind, {}).items():
-            if key not in ("rotary_dims", "rotary_style") or part.get("rotary"):
+            if key not in ("rotary_dims", "rotary_style", "token_tables") or part.get("rotary"):
                 part.setdefault(key, value)
         if kind == "norm" and (style := _norm(model_type, part.get("type", "rms"))):
             part.setdefault("style", style)
@@ -178,6 +180,8 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["rotary_style"] = style
     if style := next((style for style in ("unit", "late") if c.model_type in NORMS[style]), None):
         facts["qk_norm_style"] = style
+    if c.model_type in TOKEN_TABLES:
+        facts["token_tables"] = True
     if dims := _rotary_dims(c):
         facts["rotary_dims"] = dims
     return facts

@@ -68,6 +68,8 @@ class Attention(Block):
     """Width of the source that keys and values are made from: cross attention where given."""
     source_tokens: Count | None = None
     """Tokens of that source, where every input has the same number (Whisper: 1,500)."""
+    optional: bool = False
+    """Whether the reference leaves out the whole layer where there is no source (Llama 3.2 Vision: text without an image)."""
     merged: bool = False
     """Whether it attends to the encoder's output beside its own stream, both through the same projections (T5Gemma 2)."""
     reuses: bool = False
@@ -84,6 +86,8 @@ class Attention(Block):
     """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
     for pairs of dims in every layer (Helium) or for queries and keys `each` (GPT-J), and `joined` to the dims that are not
     turned even where there are none (Phi-3)."""
+    token_tables: bool = False
+    """Whether positions are told apart for each sequence, so that the tables have a row for each token of the batch (Qwen2-VL)."""
     local_tables: bool = False
     """Whether the model has rotary tables of their own for such windows (Gemma 3)."""
     ungrouped: bool = False
@@ -250,10 +254,11 @@ class Attention(Block):
             return query, key
         heads, kv_heads, head_dim = dims
         width, style = min(self.rotary_dims or head_dim, head_dim), self.rotary_style
-        tables = tape.rotary(width, style, key.dtype, local=self.local_tables)
+        rows = tape.batch * tape.length if self.token_tables else tape.length
+        tables = tape.rotary(width, style, key.dtype, local=self.local_tables, rows=rows)
         query = tape.rotate(query, heads, head_dim, tables, style)
         if style.startswith("each"):
-            tables = tape.rotary(width, style, key.dtype)
+            tables = tape.rotary(width, style, key.dtype, rows=rows)
         return query, tape.rotate(key, kv_heads, head_dim, tables, style)
 
     def _normed(self, tape: Tape, name: str, x: Value, parts: int) -> Value:
