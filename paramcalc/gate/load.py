@@ -152,6 +152,7 @@ def _placed(problem: Problem, document: Document, replaced_keys: set[str]) -> Pr
 
 def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(), *, config: bool | None = None) -> Architecture:
     """Read a full form (it has `parts`), a reported model, a config (it has a `model_type`) or a simple spec."""
+    value = _typed(value)
     overrides = parsed(reading.overrides)
     outside = [override for override in overrides if "parts" in value or not reaches_inside(override[0], value)]
     inside = [override for override in overrides if override not in outside]
@@ -164,6 +165,12 @@ def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(),
         is_config = ("model_type" in value and "family" not in value) if config is None else config
         model = _from_family(value, name, reading, spec=not is_config)
     return architecture_from(replaced(model.document, inside), model.origin) if inside else model
+
+
+def _typed(value: dict[str, Any]) -> dict[str, Any]:
+    """A config with the type that the reference knows it by: timm's own say none, but hold a `pretrained_cfg`."""
+    stated = value.keys() & {"model_type", "family", "parts", "kinds"}
+    return value | {"model_type": "timm_wrapper"} if "pretrained_cfg" in value and not stated else value
 
 
 def _from_family(value: dict[str, Any], name: str, reading: Reading, *, spec: bool) -> Architecture:

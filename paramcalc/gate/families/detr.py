@@ -24,7 +24,7 @@ from paramcalc.gate.families.recipes import (
     tree,
     under,
 )
-from paramcalc.gate.families.timm import kept_stages, resnet
+from paramcalc.gate.families.timm import frozen, kept_stages, maps
 from paramcalc.gate.families.vision import refuse
 
 PLACES = 50
@@ -52,15 +52,6 @@ TABLE = Style(backbone="backbone.conv_encoder.model", o="out_proj", mlp="", pre_
 DAB = Style(backbone="backbone.conv_encoder.model", o="out_proj", mlp="", unwrapped=False)
 
 
-def frozen(content: Any) -> Any:
-    """A backbone whose batch norms keep their gain and bias as buffers."""
-    if not isinstance(content, dict):
-        return content
-    if content.get("kind") == "norm" and content.get("type") == "batch":
-        return content | {"scale": False, "bias": False}
-    return {key: frozen(value) for key, value in content.items()}
-
-
 def convolutions(c: Config, style: Style, *, indices: tuple[int, ...] = (1, 2, 3, 4)) -> tuple[Tree, list[int]]:
     """The backbone, and the widths of the maps it gives out: a ResNet of timm's unless the config holds another."""
     about = {"path": style.backbone, "tower": "vision", "cache": False}
@@ -68,7 +59,7 @@ def convolutions(c: Config, style: Style, *, indices: tuple[int, ...] = (1, 2, 3
         if c.value("use_timm_backbone") is False or c.value("backbone_kwargs"):
             return plain_resnet(c.part("backbone_config", "resnet"), about)
         c.ignore("dilation", "use_pretrained_backbone")
-        parts, widths = resnet(c, "backbone", channels=c.optional("num_channels") or 3, frozen=True)
+        parts, widths = maps(c, "backbone", channels=c.optional("num_channels") or 3)
         given = list(indices)
     else:
         part = c.part("backbone_config")
@@ -77,7 +68,8 @@ def convolutions(c: Config, style: Style, *, indices: tuple[int, ...] = (1, 2, 3
             return plain_resnet(part, about)
         given = kept_stages(part)
         part.ignore("features_only", "output_stride", "use_pretrained_backbone", "freeze_batch_norm_2d")
-        parts, widths = resnet(part, "backbone", channels=part.size("num_channels"), kept=max(given), frozen=True)
+        parts, widths = maps(part, "backbone", channels=part.size("num_channels"), kept=max(given))
+    parts = frozen(parts)
     parts = parts if style.unwrapped else under("_backbone.", parts)
     return {"backbone": about | {"width": widths[0]} | parts}, [widths[index] for index in given]
 

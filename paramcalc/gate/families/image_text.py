@@ -22,6 +22,14 @@ def fuyu_patches(c: Config, width: int) -> Tree:
     return {"patches": dense("vision_embed_tokens", c.size("num_channels") * c.size("patch_size") ** 2, width)}
 
 
+def fast_vlm(c: Config) -> Tree:
+    """FastVLM (Vasu et al. 2025): an encoder of convolutions and attention, whose width stands in the config beside its name."""
+    for key, only in (("vision_feature_select_strategy", "full"), ("vision_feature_layer", -1)):
+        if c.value(key) not in (only, None):
+            c.fail(key, f"expected {only!r}, all that the reference allows, got {c.value(key)!r:.60}")
+    return image_text(c, by.two_layers, inner_tie=True)
+
+
 def lfm2_vl(c: Config) -> Tree:
     """LFM2-VL; older configs say `tie_embedding`."""
     c.also("tie_word_embeddings", "tie_embedding")
@@ -36,6 +44,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "deepseek_vl": partial(image_text, bridge=by.aligned, vision=("vision_model",), bridge_path="aligner"),
     "ernie4_5_vl_moe": partial(image_text, bridge=by.resampled, bridge_path="resampler_model"),
     "exaone4_5": partial(image_text, **INSIDE),
+    "fast_vlm": fast_vlm,
     "fuyu": partial(image_text, bridge=None, vision=(), beside=fuyu_patches, flat=True),
     "gemma3": partial(image_text, bridge=by.soft_tokens),
     "glm46v": partial(image_text, **INSIDE),

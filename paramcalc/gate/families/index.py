@@ -87,7 +87,7 @@ MODULES: dict[str, str] = {
     " siglip_text_model siglip_vision_model vision-text-dual-encoder",
     "beit": "beit data2vec-vision",
     "audio": "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wavlm",
-    "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fuyu gemma3 glm46v"
+    "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fast_vlm fuyu gemma3 glm46v"
     " glm4v glm4v_moe glm5_next glm_ocr glmga got_ocr2 hyperclovax_vision_v2 idefics2 idefics3 internvl"
     " kimi_k25 lfm2_vl lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl"
     " mistral3 mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe"

@@ -46,7 +46,7 @@ def classified(
     return document(c, parts, width=width, cache=False)
 
 
-def divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
-    """The nearest multiple, at least `least` (the divisor itself if left out), and never less than nine tenths of it."""
+def divisible(value: float, divisor: int = 8, least: int | None = None, *, limit: float = 0.9) -> int:
+    """The nearest multiple, at least `least` (the divisor itself if left out), and never less than the share `limit` of it."""
     nearest = max(divisor if least is None else least, int(value + divisor / 2) // divisor * divisor)
-    return int(nearest + divisor if nearest < 0.9 * value else nearest)
+    return int(nearest + divisor if nearest < limit * value else nearest)

@@ -1,79 +1,43 @@
-"""ResNets under timm's names, which detectors read images with."""
+"""Networks of timm's under its wrappers: the name in a config stands for a network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import Tree, document, labels, tree, under
+from paramcalc.gate.families.recipes import Tree, document, labels, under
 from paramcalc.gate.families.vision import refuse
+from paramcalc.gate.networks import resnet
+from paramcalc.gate.networks.index import Network, network
+from paramcalc.gate.networks.options import laid_over
 
-RESNETS = {
-    "resnet18": (False, (2, 2, 2, 2)),
-    "resnet34": (False, (3, 4, 6, 3)),
-    "resnet50": (True, (3, 4, 6, 3)),
-    "resnet101": (True, (3, 4, 23, 3)),
-    "resnet152": (True, (3, 8, 36, 3)),
-}
-"""Whether layers are bottlenecks, and how many there are in each stage (He et al. 2016, table 1)."""
-WIDTHS = (64, 128, 256, 512)
-STEM = 64
-EXPANSION = 4
+WRAPPED = "architecture"
 
 
-def step(name: str, inputs: int, outputs: int, side: int, stride: int, frozen: bool, path: str = "") -> Tree:
-    """A convolution without bias and its batch norm; a frozen one keeps its gain and bias as buffers."""
-    places = (path, path) if path else (f"conv{name}", f"bn{name}")
-    norm = tree(kind="norm", type="batch", path=places[1], size=outputs) | ({"scale": False, "bias": False} if frozen else {})
-    conv = tree(
-        kind="convolution",
-        path=places[0],
-        inputs=inputs,
-        outputs=outputs,
-        kernel=[side, side],
-        stride=[stride, stride] if stride > 1 else None,
-        bias=False,
-    )
-    return {f"convolution_{name}": conv, f"norm_{name}": norm}
+def named(c: Config, key: str) -> Network:
+    """The network under a config's key. Raises UnknownArchitectureError for a name that is not known."""
+    return network(c.text(key), f"{c.place}{key}")
 
 
-def layer(inputs: int, inner: int, outputs: int, stride: int, frozen: bool) -> Tree:
-    """A residual layer; its stride is that of the 3×3 convolution, unlike the first ResNet's."""
-    if outputs == inner:
-        made = step("1", inputs, inner, 3, stride, frozen) | step("2", inner, inner, 3, 1, frozen)
-    else:
-        made = step("1", inputs, inner, 1, 1, frozen) | step("2", inner, inner, 3, stride, frozen)
-        made |= step("3", inner, outputs, 1, 1, frozen)
-    chain = " ".join(made)
-    if inputs == outputs and stride == 1:
-        return made | {"flow": [f"{chain} +"]}
-    made |= step("shortcut", inputs, outputs, 1, stride, frozen, "downsample.{}")
-    return made | {"flow": [f"({chain} | convolution_shortcut norm_shortcut)"]}
+def frozen(content: Any) -> Any:
+    """Parts whose batch norms keep their gain and bias as buffers."""
+    if not isinstance(content, dict):
+        return content
+    if content.get("kind") == "norm" and content.get("type") == "batch":
+        return content | {"scale": False, "bias": False}
+    return {key: frozen(value) for key, value in content.items()}
 
 
-def resnet(c: Config, key: str, *, channels: int = 3, kept: int = 4, frozen: bool = False) -> tuple[Tree, list[int]]:
+def maps(c: Config, key: str, *, channels: int = 3, kept: int = 4) -> tuple[Tree, list[int]]:
     """The parts of the ResNet that `key` names, up to stage `kept`, and the widths of its stem and stages."""
-    name = c.text(key).partition(".")[0]
-    if name not in RESNETS:
-        c.fail(key, f"{name!r:.60} is not modelled, only {', '.join(RESNETS)}")
+    options = named(c, key).options
+    if not isinstance(options, resnet.ResNet):
+        c.fail(key, f"the maps of {c.text(key)!r:.60} are not modelled, only those of ResNets")
         return {}, [1] * 5
-    bottleneck, depths = RESNETS[name]
-    parts, widths = step("1", channels, STEM, 7, 2, frozen), [STEM]
-    for index, (inner, number) in enumerate(zip(WIDTHS, depths, strict=True), 1):
-        outputs = inner * EXPANSION if bottleneck else inner
-        kinds = {
-            "first": layer(widths[-1], inner, outputs, 1 if index == 1 else 2, frozen),
-            "layer": layer(outputs, inner, outputs, 1, frozen),
-        }
-        if index <= kept:
-            parts[f"stage_{index}"] = {
-                "path": f"layer{index}.{{}}",
-                "width": outputs,
-                "kinds": kinds,
-                "order": f"first, {number - 1} layer",
-            }
-        widths.append(outputs)
-    return parts, widths
+    parts = resnet.network(replace(options, in_chans=channels, num_classes=0))
+    return {name: part for name, part in parts.items() if name <= f"stage_{kept}"}, resnet.widths(options)
 
 
 def kept_stages(c: Config, count: int = 4) -> list[int]:
@@ -91,26 +55,41 @@ def timm_backbone(c: Config) -> Tree:
     if not c.flag("features_only", True):
         c.fail("features_only", "only backbones that give out maps are modelled")
     c.ignore("output_stride", "out_features", "use_pretrained_backbone")
-    parts, widths = resnet(c, "backbone", channels=c.size("num_channels"), kept=max(kept), frozen=c.flag("freeze_batch_norm_2d"))
+    parts, widths = maps(c, "backbone", channels=c.size("num_channels"), kept=max(kept))
+    parts = frozen(parts) if c.flag("freeze_batch_norm_2d") else parts
     if c.task("backbone") not in ("backbone", "base"):
         refuse(c)
     return document(c, under("_backbone.", parts), width=widths[0], cache=False)
 
 
 def timm_wrapper(c: Config) -> Tree:
-    """A whole model of timm's."""
+    """A whole model of timm's; one without classes has no head."""
     task = c.task("image_classification")
-    parts, widths = resnet(c, "architecture")
-    if c.value("model_args"):
-        c.fail("model_args", "arguments of timm's models are not modelled")
-    c.ignore("global_pool", "num_features", "pretrained_cfg", "do_pooling", "label_names", "num_classes")
-    if task == "image_classification":
-        names = c.listed("label_names") if c.states("label_names") else None
-        outputs = len(names) if names else c.optional("num_classes") or labels(c)
-        parts["head"] = {"kind": "dense", "path": "fc", "inputs": widths[-1], "outputs": outputs, "component": "head"}
-    elif task != "base":
+    known, given = named(c, WRAPPED), arguments(c)
+    c.ignore("global_pool", "hidden_size", "num_features", "pretrained_cfg", "do_pooling", "label_names", "num_classes")
+    if task not in ("base", "image_classification"):
         refuse(c)
-    return document(c, under("timm_model.", parts), width=widths[0], cache=False)
+    options = laid_over(c, "model_args", known.options, given)
+    options = replace(options, num_classes=classes(c) if task == "image_classification" else 0)
+    if c.root.problems:
+        return document(c, {}, width=1, cache=False)
+    return document(c, under("timm_model.", known.recipe(options)), width=1, cache=False)
+
+
+def arguments(c: Config) -> dict[str, Any]:
+    """What the config hands to timm beside the name."""
+    given = c.value("model_args")
+    if given is not None and not isinstance(given, dict):
+        c.fail("model_args", f"expected a mapping, got {given!r:.60}")
+    return given if isinstance(given, dict) else {}
+
+
+def classes(c: Config) -> int:
+    """How many classes there are: timm's own key, or this library's."""
+    names = c.listed("label_names") if c.states("label_names") else None
+    if names:
+        return len(names)
+    return c.zero_or("num_classes") if c.value("num_classes") is not None else labels(c)
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {"timm_backbone": timm_backbone, "timm_wrapper": timm_wrapper}

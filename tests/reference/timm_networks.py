@@ -1,0 +1,80 @@
+"""Record what timm's networks hold under transformers' wrapper: tests/golden/timm_networks.json.
+
+    python tests/reference/timm_networks.py            # the names and cases that the file does not hold yet
+    python tests/reference/timm_networks.py --again    # all of them
+
+Of each name that paramcalc knows: the classifier of 7 classes and the network without a head; then the cases below, names
+with arguments. A network is its total, its biases, and the digest of its tensors' names, shapes and copies.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import build, measure, skip_initialisers
+from transformers import TimmBackbone, TimmBackboneConfig, TimmWrapperConfig, TimmWrapperForImageClassification, TimmWrapperModel
+from trim import digest
+
+from paramcalc.gate.networks.index import known_names
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "timm_networks.json"
+CLASSES = 7
+WRAPPERS = {"base": TimmWrapperModel, "image_classification": TimmWrapperForImageClassification}
+CASES: list[dict[str, Any]] = [
+    {"architecture": "resnet50.a1_in1k"},
+    {"architecture": "resnet26t", "model_args": {"in_chans": 5, "layers": [1, 2, 1, 3], "drop_path_rate": 0.1}},
+    {"architecture": "seresnext50_32x4d", "model_args": {"stem_type": "deep", "avg_down": True, "output_stride": 16}},
+    {"architecture": "fastvit_mci3", "model_args": {"inference_mode": True}},
+    {"architecture": "fastvit_mci0.apple_mclip", "model_args": {"inference_mode": True, "cls_ratio": 3.0}},
+    {"architecture": "fastvit_sa12", "model_args": {"layers": [1, 2, 1, 2], "embed_dims": [32, 64, 128, 256], "repmixer_kernel_size": 5}},
+]
+"""Wrapper's configs of names with tags and arguments, for both classes."""
+BACKBONES: list[dict[str, Any]] = [
+    {"backbone": "resnet50d", "out_indices": [1, 3]},
+    {"backbone": "resnet18", "out_indices": [0, 2], "freeze_batch_norm_2d": True, "num_channels": 4},
+    {"backbone": "seresnext50_32x4d"},
+]
+
+
+def held(model: Any, config: Any) -> list[Any]:
+    found = measure(model, config)
+    return [found["total"], found["bias"], digest(found["tensors"])]
+
+
+def wrapped(given: dict[str, Any]) -> dict[str, Any]:
+    """A name under both classes."""
+    config = {task: TimmWrapperConfig(**given, num_labels=CLASSES) for task in WRAPPERS}
+    return {task: held(build(cls, config[task]), config[task]) for task, cls in WRAPPERS.items()}
+
+
+def backbone(given: dict[str, Any]) -> list[Any]:
+    config = TimmBackboneConfig(**given)
+    return held(build(TimmBackbone, config), config)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    skip_initialisers()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    before = json.loads(GOLDEN.read_text()) if GOLDEN.exists() and "--again" not in sys.argv else {}
+    names, cases, maps = (before.get(key, {}) for key in ("names", "cases", "backbones"))
+    for name in known_names():
+        names[name] = names.get(name) or wrapped({"architecture": name})
+    for case in CASES:
+        cases[json.dumps(case)] = cases.get(json.dumps(case)) or wrapped(case)
+    for case in BACKBONES:
+        maps[json.dumps(case)] = maps.get(json.dumps(case)) or backbone(case)
+    record = {"origin": "timm 1.0.31, transformers 5.23.0, torch 2.13.0, meta device", "classes": CLASSES}
+    record |= {"names": names, "cases": cases, "backbones": maps}
+    GOLDEN.write_text(json.dumps(record, separators=(",", ":"), sort_keys=True).replace('},"', '},\n"') + "\n")
+
+
+if __name__ == "__main__":
+    main()
