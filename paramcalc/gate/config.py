@@ -80,6 +80,7 @@ class Config:
         if root is None:
             self.problems: list[Problem] = []
             self.warnings: list[str] = []
+            self.inconsistencies: dict[str, None] = {}
 
     # --- what is asked of it
 
@@ -263,12 +264,22 @@ class Config:
 
     def fail(self, key: str, message: str, hint: str = "") -> None:
         """A problem of a key, placed at the spelling that the input has."""
-        stated = next((name for name in self._names(key) if self.given.get(name) is not None), key)
-        self.root.problems.append(Problem(message, f"{self.place}{stated}", hint))
+        self.root.problems.append(Problem(message, self._place(key), hint))
+
+    def _place(self, key: str) -> str:
+        """A key as the input spells it, with the parts around it."""
+        return f"{self.place}{next((name for name in self._names(key) if self.given.get(name) is not None), key)}"
 
     def warn(self, text: str) -> None:
         if text not in self.root.warnings:
             self.root.warnings.append(text)
+
+    def inconsistent(self, key: str, message: str) -> None:
+        """What no model that runs has, though the reference builds it: a problem of a spec; a config is counted all the same."""
+        if self.spec:
+            self.fail(key, message)
+        else:
+            self.root.inconsistencies.setdefault(f"{self._place(key)} {message}")
 
     def finish(self) -> None:
         """Raise what was collected."""

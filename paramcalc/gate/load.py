@@ -191,7 +191,10 @@ def _from_family(value: dict[str, Any], name: str, reading: Reading, *, spec: bo
     about = {key: value[key] for key in ABOUT if key in value}
     form = "simple" if spec else "config"
     origin = Origin(name, form, c.all_read(), tuple(c.all_taken().items()), tuple(unread), tuple(c.warnings))
-    return architecture_from({"name": about.pop("name", None) or _title(value, name)} | about | document, origin)
+    about = {"name": about.pop("name", None) or _title(value, name)} | about
+    if c.inconsistencies:
+        about["inconsistent"] = list(c.inconsistencies)
+    return architecture_from(about | document, origin, as_built=not spec)
 
 
 def _config(value: dict[str, Any], assume: str | None, *, spec: bool) -> Config:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paramcalc.model.parts import Block, Count, Group, Place
+from paramcalc.words.errors import InputError, Problem
 from paramcalc.words.sizes import Size
 
 Reports = Annotated[int, Field(ge=1, le=10**18)]
@@ -73,10 +74,18 @@ class Architecture(BaseModel):
     conventions: dict[str, str] = {}
     """How its makers count, by convention (see `paramcalc.holdings.conventions`)."""
     reported: Reported | None = None
+    inconsistent: list[str] = []
+    """What does not fit together in it, though the reference builds it: it can be counted, and not run."""
     root: Group = Group()
     document: dict[str, Any] = {}
     """The full form that it was read from."""
     origin: Origin = Origin()
+
+    def must_run(self) -> None:
+        """Refuse to say what running a model takes that cannot run."""
+        if self.inconsistent:
+            place, why = self.origin.source, "such a model cannot run, only be counted"
+            raise InputError([Problem(f"{text}: {why}", place) for text in self.inconsistent])
 
     def blocks(self) -> Iterator[tuple[Block, Place]]:
         """Every distinct block with its place, in the order of the tree; equal layers come once."""

@@ -76,6 +76,10 @@ class Block(Part):
         """What it stores, with names relative to itself."""
         yield from ()
 
+    def inconsistencies(self, at: Place) -> Iterator[str]:
+        """What no model that runs has, though the shape of every tensor is clear."""
+        yield from ()
+
     def cache(self, at: Place) -> Iterator[CacheRow]:
         """What decoding remembers for one sequence."""
         yield from ()

@@ -18,8 +18,12 @@ ROOT_FIELDS = frozenset(Architecture.model_fields) - {"root", "document", "origi
 MAX_DEPTH = 24
 
 
-def architecture_from(document: Mapping[str, Any], origin: Origin = Origin()) -> Architecture:
-    """Read a full form: metadata, `width`, and `parts`. Raises InputError with every problem, each with its path."""
+def architecture_from(document: Mapping[str, Any], origin: Origin = Origin(), *, as_built: bool = False) -> Architecture:
+    """Read a full form: metadata, `width`, and `parts`. Raises InputError with every problem, each with its path.
+
+    What no model that runs has is a problem too, unless the document says that it is inconsistent, or is to be taken
+    `as_built`: as the reference builds it from a config, where it does not ask.
+    """
     reader = _Reader()
     about = {key: value for key, value in document.items() if key in ROOT_FIELDS}
     rest = {key: value for key, value in document.items() if key not in ROOT_FIELDS and key != "parts"}
@@ -38,9 +42,20 @@ def architecture_from(document: Mapping[str, Any], origin: Origin = Origin()) ->
         reader.collect(error, "")
     if model is not None and not reader.problems:
         reader.check_rows(model)
+        if not (as_built or model.inconsistent):
+            reader.problems += reader.inconsistent
     reader.finish()
     assert model is not None
-    return model
+    return _warned(model, model.inconsistent or [f"{problem.place}: {problem.message}" for problem in reader.inconsistent])
+
+
+def _warned(model: Architecture, inconsistent: list[str]) -> Architecture:
+    """A model that says what does not fit together in it."""
+    if not inconsistent:
+        return model
+    warnings = dict.fromkeys((*model.origin.warnings, *(f"{text}: no such model could run" for text in inconsistent)))
+    about = {"inconsistent": inconsistent, "document": {"name": model.name, "inconsistent": inconsistent} | model.document}
+    return model.model_copy(update=about | {"origin": model.origin._replace(warnings=tuple(warnings))})
 
 
 class _Reader:
@@ -48,6 +63,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.inconsistent: list[Problem] = []
         self.unknown_kind = False
 
     def fail(self, path: str, message: str, hint: str = "") -> None:
@@ -180,6 +196,7 @@ class _Reader:
             except ValueError as error:
                 self.fail(place.part, str(error))
                 continue
+            self.inconsistent += [Problem(text, place.part) for text in block.inconsistencies(place)]
             if any(int(size) < 1 for row in rows for size in row.shape):
                 self.fail(place.part, "has a size below 1; the group around it needs a width", "give `width`, or the part's own sizes")
             ties += [(place.part, row.tied) for row in rows if row.tied]

@@ -102,6 +102,7 @@ def plan_inference(architecture: Architecture, job: InferenceJob = InferenceJob(
         from paramcalc.costs.inference.reported import plan_reported
 
         return plan_reported(architecture, architecture.reported, job)
+    architecture.must_run()
     settings = settle(job, architecture)
     engine = import_module(f"paramcalc.costs.inference.engines.{MODULES[settings.engine]}")
     numbered = settings.scheme.method == "gguf" or settings.scheme.left_out.numbered

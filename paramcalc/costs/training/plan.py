@@ -102,6 +102,7 @@ class TrainingPlan(NamedTuple):
 
 def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) -> TrainingPlan:
     """Plan a training run. Raises UsageError where it cannot be run, or is not understood."""
+    architecture.must_run()
     settings = settle(job, architecture)
     checked.refuse_unknown(architecture.model_type)
     everyone = list(ranks(architecture, settings))

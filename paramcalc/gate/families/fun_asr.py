@@ -18,7 +18,7 @@ def layer(c: Config, *, inputs: int | None = None, memory: int | None = None, no
     end in a norm."""
     width, number = c.size("hidden_size"), c.size("num_attention_heads")
     if width % number:  # its projections have the same shapes for any number of heads, and so it is built
-        c.warn(f"{c.place}num_attention_heads ({number}) does not divide hidden_size ({width}): counted as one head; it cannot run")
+        c.inconsistent("num_attention_heads", f"({number}) does not divide hidden_size ({width}), and is counted as one head")
         number = 1
     dropout = {"dropout": rate(c, "attention_dropout"), "output_dropout": rate(c, "hidden_dropout")}
     attend: dict[str, Any] = {"heads": number, "head_dim": max(1, width // number), "bias": True, "inputs": inputs}

@@ -42,8 +42,7 @@ def heads(c: Config, *, own_dim: bool = True, rounded: bool = False) -> Tree:
     number = c.size("num_attention_heads")
     kv_heads = c.optional("num_key_value_heads")
     if kv_heads and number % kv_heads:
-        c.fail("num_key_value_heads", f"({kv_heads}) does not divide num_attention_heads ({number})")
-        kv_heads = None
+        c.inconsistent("num_key_value_heads", f"({kv_heads}) does not divide num_attention_heads ({number})")
     head_dim = c.optional("head_dim") if own_dim else None
     width = c.size("hidden_size")
     if head_dim is None and width % number and not rounded and not c.root.problems:
@@ -82,18 +81,29 @@ def depth(c: Config) -> int:
     return min(layers, MOST_LAYERS)
 
 
-def per_layer(c: Config, key: str, words: Mapping[str, str], default: Callable[[int], str]) -> list[str]:
-    """One word a layer: from the list under `key`, its entries put into our words, else `default` of the layer's index."""
+KINDS_OF_LAYERS = frozenset(
+    "full_attention sliding_attention chunked_attention window_attention indexed_attention compressed_sparse_attention "
+    "heavily_compressed_attention minimax_m3_sparse conv moe hybrid hybrid_sliding reference_sliding_attention linear_attention "
+    "sparse dense attention mamba deepseek_sparse_attention qwen_sparse_attention".split()
+)
+"""Every word that the reference lets a list of layers hold, whatever the model, and those that it took before."""
+
+
+def per_layer(c: Config, key: str, words: Mapping[str, str], default: Callable[[int], str], other: str | None = None) -> list[str]:
+    """One word a layer: from the list under `key`, its entries put into our words, else `default` of the layer's index.
+    `other` is what the reference takes a layer for whose kind this model does not know; without it such a kind is refused."""
     stated, layers = c.listed(key), depth(c)
     if stated is None:
         return [default(index) for index in range(layers)]
     if len(stated) != layers:
         c.fail(key, f"names {len(stated)} layers, but num_hidden_layers is {layers}")
-    unknown = [word for word in stated if not isinstance(word, str) or word not in words]
+    read: dict[str, str] = dict.fromkeys(KINDS_OF_LAYERS, other) if other and not c.spec else {}
+    read.update(words)
+    unknown = [word for word in stated if not isinstance(word, str) or word not in read]
     if unknown:
         c.fail(key, f"expected {', '.join(words)}; got {unknown[0]!r:.60}")
         return [default(index) for index in range(layers)]
-    return [words[word] for word in stated]
+    return [read[word] for word in stated]
 
 
 WINDOWS = {"full_attention": "global", "sliding_attention": "local", "chunked_attention": "chunked"}

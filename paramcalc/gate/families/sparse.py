@@ -183,7 +183,7 @@ def dbrx(c: Config) -> Tree:
     shaped = heads(c, own_dim=False)
     kv_heads = attends.size("kv_n_heads", 1)
     if shaped["heads"] % kv_heads:
-        c.fail("attn_config.kv_n_heads", f"({kv_heads}) does not divide n_heads ({shaped['heads']})")
+        c.inconsistent("attn_config.kv_n_heads", f"({kv_heads}) does not divide n_heads ({shaped['heads']})")
     attend = shaped | tree(
         kind="attention",
         path="norm_attn_norm.attn",

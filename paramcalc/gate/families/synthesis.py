@@ -133,7 +133,7 @@ def dia(c: Config) -> Tree:
     encoder, decoder = dia_layer(reads, "post_sa_norm"), dia_layer(says, "pre_mlp_norm")
     number, kv_heads = says.size("cross_num_attention_heads"), says.size("cross_num_key_value_heads")
     if number % kv_heads:
-        says.fail("cross_num_key_value_heads", f"({kv_heads}) does not divide cross_num_attention_heads ({number})")
+        says.inconsistent("cross_num_key_value_heads", f"({kv_heads}) does not divide cross_num_attention_heads ({number})")
     cross = tree(
         kind="attention", path="cross_attention", heads=number, kv_heads=kv_heads, head_dim=says.size("cross_head_dim"),
         source=says.size("cross_hidden_size"), rotary=True,

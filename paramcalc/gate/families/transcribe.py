@@ -19,8 +19,9 @@ def frame_layers(c: Config, *, normed: bool) -> Tree:
     """A norm, pre-norm layers with rotary positions, a norm; `normed` queries and keys."""
     about = heads(c)
     number, kv_heads = about["heads"], about.get("kv_heads") or about["heads"]
-    if kv_heads != number:  # the reference has values for all heads, whatever number of heads the keys have
-        about |= {"v_head_dim": about["head_dim"] * number // kv_heads, "o_inputs": number * about["head_dim"]}
+    if kv_heads != number:  # the reference has values for all heads, and repeats them as often as the keys
+        c.inconsistent("num_key_value_heads", f"({kv_heads}) is not num_attention_heads ({number})")
+        about |= {"v_outputs": number * about["head_dim"]}
     qk_norm = {"qk_norm": "head", "qk_norm_type": "layer", "qk_norm_bias": True} if normed else {}
     dropout = rate(c, "attention_dropout")
     attend = tree(kind="attention", path="self_attn", **about, bias=["o"], rotary=True, dropout=dropout, **qk_norm)

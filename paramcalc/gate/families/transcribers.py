@@ -84,7 +84,7 @@ def moonshine(c: Config) -> Tree:
     whatever the config says of it: the reference writes the encoder's numbers over the decoder's."""
     width, number, kv_heads = c.size("hidden_size"), c.size("encoder_num_attention_heads"), c.optional("encoder_num_key_value_heads")
     if kv_heads and number % kv_heads:
-        c.fail("encoder_num_key_value_heads", f"({kv_heads}) does not divide encoder_num_attention_heads ({number})")
+        c.inconsistent("encoder_num_key_value_heads", f"({kv_heads}) does not divide encoder_num_attention_heads ({number})")
     about = tree(heads=number, kv_heads=kv_heads, head_dim=c.optional("head_dim") or max(1, width // number))
     layer = {
         "norm_1": bare_norm("input_layernorm"),

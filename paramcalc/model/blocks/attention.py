@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
-
-from pydantic import model_validator
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
@@ -36,6 +34,8 @@ class Attention(Block):
     inputs: Count | None = None
     outputs: Count | None = None
     """Widths of what it reads and writes; the stream's if left out."""
+    v_outputs: Count | None = None
+    """Outputs of the value projection, where the reference does not take kv_heads · v_head_dim for it (Nemotron 3.5 Transcribe)."""
     o_inputs: Count | None = None
     """Inputs of the output projection, where the reference does not take heads · v_head_dim for it (Helium)."""
     bias: bool | list[Literal["q", "k", "v", "o"]] = False
@@ -107,13 +107,9 @@ class Attention(Block):
     output: bool = True
     """Whether there is an output projection."""
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.kv_heads is not None and self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads ({self.kv_heads}) does not divide heads ({self.heads})")
-        if self.kv_heads is not None and self.kv_heads > self.heads:
-            raise ValueError(f"kv_heads ({self.kv_heads}) is more than heads ({self.heads})")
-        return self
+    def inconsistencies(self, at: Place) -> Iterator[str]:
+        if self.kv_heads and self.heads % self.kv_heads:
+            yield f"kv_heads ({self.kv_heads}) does not divide heads ({self.heads})"
 
     def has_bias(self, projection: str) -> bool:
         return self.bias if isinstance(self.bias, bool) else projection in self.bias
@@ -157,7 +153,7 @@ class Attention(Block):
 
     def _projections(self, heads: Size, kv_heads: Size, head_dim: Size, v_dim: Size, inputs: Size) -> Iterator[Row]:
         queries = heads * head_dim * (2 if self.gate else 1)
-        keys, values = kv_heads * head_dim, kv_heads * v_dim
+        keys, values = kv_heads * head_dim, Size(self.v_outputs, "v_outputs") if self.v_outputs else kv_heads * v_dim
         source = Size(self.source, "source") if self.source else inputs
 
         def projection(name: str, outputs: Size, read: Size, bias: bool) -> Iterator[Row]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import BIAS, WEIGHT, CacheRow, Row, depthwise, linear, state
@@ -33,11 +33,9 @@ class CCA(Block):
     rotary: bool = False
     dropout: Share = 0.0
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def inconsistencies(self, at: Place) -> Iterator[str]:
         if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads ({self.kv_heads}) does not divide heads ({self.heads})")
-        return self
+            yield f"kv_heads ({self.kv_heads}) does not divide heads ({self.heads})"
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized

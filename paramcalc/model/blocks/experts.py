@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
@@ -86,11 +86,9 @@ class Experts(Block):
     flat: bool = False
     """Whether stacked weights are matrices [count · size, width]: gate, up and down (DBRX)."""
 
-    @model_validator(mode="after")
-    def _visits_what_is_there(self) -> Self:
-        if self.visited is not None and self.visited > self.count:
-            raise ValueError(f"visited ({self.visited}) is more than count ({self.count}) experts")
-        return self
+    def inconsistencies(self, at: Place) -> Iterator[str]:
+        if self.visited and self.visited > self.count:
+            yield f"visited ({self.visited}) is more than count ({self.count}) experts"
 
     def parameters(self, at: Place) -> Iterator[Row]:
         count: Size = self.sized.count
@@ -99,8 +97,9 @@ class Experts(Block):
             if self.router.correction:
                 yield Row("router.e_score_correction_bias", (self._scored,), BIAS, "", "router", "router", trainable=False)
         width = Size(self.inputs, "inputs") if self.inputs else at.width
+        visited = self.visited if not any(self.inconsistencies(at)) else None
         routed = self._stacked(count, width) if self.stacked else self._separate(count, width)
-        yield from (row._replace(experts=(self.count, self.visited)) for row in routed)
+        yield from (row._replace(experts=(self.count, visited)) for row in routed)
         if self.shared:
             yield from _network("shared_expert", self.shared, at.width, "shared_experts")
             if self.shared.gate:

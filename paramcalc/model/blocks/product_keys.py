@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isqrt
-from typing import ClassVar, Self
-
-from pydantic import model_validator
+from typing import ClassVar
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import EMBEDDING, Row, linear
@@ -25,15 +23,14 @@ class ProductKeys(Block):
     count: Count
     visited: Count
 
-    @model_validator(mode="after")
-    def _visits_what_is_there(self) -> Self:
+    def inconsistencies(self, at: Place) -> Iterator[str]:
         if self.visited > self.count:
-            raise ValueError(f"visited ({self.visited}) is more than count ({self.count}) experts")
-        return self
+            yield f"visited ({self.visited}) is more than count ({self.count}) experts"
 
     def parameters(self, at: Place) -> Iterator[Row]:
         keys = Size(isqrt(self.count), "√count")
         yield from linear("router", 2 * keys, at.width, component="router")
+        visited = self.visited if not any(self.inconsistencies(at)) else None
         for name in ("down_embed", "up_embed"):
             shape = (self.sized.count, at.width)
-            yield Row(f"{name}.weight", shape, EMBEDDING, "embedding", role=name, experts=(self.count, self.visited))
+            yield Row(f"{name}.weight", shape, EMBEDDING, "embedding", role=name, experts=(self.count, visited))

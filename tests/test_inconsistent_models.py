@@ -1,0 +1,73 @@
+"""Configs that the reference builds though no such model could run: counted with a warning, and nothing more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Called
+
+import paramcalc
+from paramcalc.words.errors import InputError
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "vocab_size": 97,
+    "hidden_size": 48,
+    "intermediate_size": 52,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 7,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+ATTENTION = 2 * 48 * 8 * (7 + 2 + 2 + 7)
+TOTAL = 2 * 97 * 48 + ATTENTION + 2 * 3 * 48 * 52 + 5 * 48
+CLASH = "num_key_value_heads (2) does not divide num_attention_heads (7)"
+
+
+def test_a_config_whose_heads_do_not_divide_is_counted_as_the_reference_builds_it() -> None:
+    counts = paramcalc.count(LLAMA)
+    assert counts.total == TOTAL
+    assert counts.by_component["attention"].total == ATTENTION
+
+
+def test_it_is_warned_that_it_could_not_run() -> None:
+    assert paramcalc.load(LLAMA).origin.warnings == (f"{CLASH}: no such model could run",)
+
+
+@pytest.mark.parametrize("ask", [paramcalc.infer, paramcalc.train, lambda model: paramcalc.fit(model, "H100")])
+def test_what_it_takes_to_run_is_not_told(ask: Any) -> None:
+    with pytest.raises(InputError, match="cannot run, only be counted") as refusal:
+        ask(LLAMA)
+    assert refusal.value.exit_code == 3
+
+
+def test_a_spec_of_it_is_refused_in_both_forms() -> None:
+    simple = {key: value for key, value in LLAMA.items() if key not in ("architectures", "model_type")} | {"family": "llama"}
+    full = {key: value for key, value in paramcalc.load(LLAMA).document.items() if key != "inconsistent"}
+    with pytest.raises(InputError, match=r"num_key_value_heads: .2. does not divide num_attention_heads .7."):
+        paramcalc.load(simple)
+    with pytest.raises(InputError, match=r"layers.layer.attention: kv_heads .2. does not divide heads .7."):
+        paramcalc.load(full)
+
+
+def test_an_import_says_that_it_is_inconsistent_and_counts_the_same(tmp_path: Path, called: Called) -> None:
+    config, spec = tmp_path / "config.json", tmp_path / "model.yaml"
+    config.write_text(json.dumps(LLAMA))
+    assert called("import", config, "-o", spec)[0] == 0
+    again = paramcalc.load(str(spec))
+    assert again.inconsistent == [CLASH]
+    assert paramcalc.count(again).total == TOTAL
+    assert again.origin.warnings == (f"{CLASH}: no such model could run",)
+
+
+def test_more_experts_a_token_than_there_are_leave_the_active_count_open() -> None:
+    experts = {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 5}
+    sizes = {key: value for key, value in LLAMA.items() if key not in ("model_type", "architectures")} | {"num_key_value_heads": 7}
+    counts = paramcalc.count(sizes | experts)
+    assert counts.active is None
+    assert counts.by_component["experts"].total == 2 * 4 * 3 * 48 * 52
+    assert any("visited (5) is more than count (4)" in warning for warning in counts.warnings)
