@@ -14,9 +14,11 @@ MIXERS = {"hybrid": "global", "hybrid_sliding": "local"}
 def sights(c: Config) -> list[str]:
     """As listed, else windows in the layers of `local_layer_ids`, else but for each layer that ends a period of six."""
     local = c.sizes("local_layer_ids") if c.listed("local_layer_ids") is not None else None
-    return per_layer(
-        c, "layer_types", MIXERS, lambda index: "local" if (index in local if local is not None else (index + 1) % 6) else "global"
-    )
+
+    def usual(index: int) -> str:
+        return "local" if (index in local if local is not None else (index + 1) % 6) else "global"
+
+    return per_layer(c, "layer_types", MIXERS, usual, other="global")
 
 
 def heads(c: Config, sight: str) -> tuple[int, int, int]:

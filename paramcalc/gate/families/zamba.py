@@ -50,7 +50,7 @@ def zamba(c: Config) -> Tree:
     """Zamba (Glorioso et al. 2024): one attention block for all hybrid layers, each with a copy where nothing is tied."""
     period, offset = c.size("attn_layer_period"), c.optional("attn_layer_offset", least=0) or 0
     usual = {2: "hybrid"} | {index: "hybrid" for index in range(3, depth(c)) if (index - 3) % period == offset}
-    words = per_layer(c, "layer_types", LAYERS, lambda index: usual.get(index, "plain"))
+    words = per_layer(c, "layer_types", LAYERS, lambda index: usual.get(index, "plain"), other="plain")
 
     def mixer(path: str) -> Tree:
         return tree(
@@ -102,7 +102,7 @@ def zamba2_layers(c: Config) -> list[str]:
     count = depth(c)
     if c.listed("layer_types") is None and count != len(usual):
         c.fail("layer_types", f"missing; without it there are {len(usual)} layers, but num_hidden_layers is {count}")
-    return per_layer(c, "layer_types", LAYERS, lambda index: usual[index] if index < len(usual) else "plain")
+    return per_layer(c, "layer_types", LAYERS, lambda index: usual[index] if index < len(usual) else "plain", other="plain")
 
 
 def zamba2(c: Config) -> Tree:
