@@ -19,7 +19,7 @@ TOKENS_FIRST, HEADS_FIRST, STRIDED = "tokens", "heads", "strided"
 class Storage:
     """One piece of memory. Several values may be views of it; it is kept, or freed, once."""
 
-    __slots__ = ("bytes", "kind", "name", "where")
+    __slots__ = ("argument", "bytes", "kind", "name", "where")
 
     def __init__(self, size: int, name: str = "", where: str = "", kind: str = "activation") -> None:
         self.bytes = size
@@ -27,6 +27,9 @@ class Storage:
         self.where = where
         self.kind = kind
         """`activation`, `parameter`, `buffer` (kept by the model), `input` (given by the caller) or `copy` (a cast weight)."""
+        self.argument = where != "model"
+        """Whether a layer that did not make it is handed it as an argument, which checkpointing keeps; what the whole model shares
+        is named in the call, and is not."""
 
 
 class Value:
@@ -57,6 +60,8 @@ class Tape(ABC):
     """Tokens of one sequence of the stream."""
     source: Value | None
     """What cross attention reads, where there is an encoder."""
+    aside: dict[str, Value]
+    """What stands beside the stream for later blocks to read, by name."""
 
     @abstractmethod
     def enter(self, block: Block, at: Place) -> None:
@@ -151,8 +156,9 @@ class Tape(ABC):
         """A batched product of two activations."""
 
     @abstractmethod
-    def constant(self, tokens: int, width: int, dtype: str, name: str) -> Value:
-        """A tensor without a gradient that the whole model shares (rotary tables, masks): made once, kept once."""
+    def constant(self, tokens: int, width: int, dtype: str, name: str, *, argument: bool = False) -> Value:
+        """A tensor without a gradient that the whole model shares (rotary tables, masks): made once, kept once. `argument`: whether
+        layers are handed it so that checkpointing keeps it."""
 
     @abstractmethod
     def layer_norm(self, x: Value, name: str = "", parts: int = 1, *, unit: bool = False) -> Value:
@@ -203,6 +209,34 @@ class Tape(ABC):
         """Part of each row, picked out by an index into new memory."""
 
     @abstractmethod
+    def fresh(self, tokens: int, width: int, dtype: str, name: str) -> Value:
+        """A tensor without a gradient that is made on the spot: a mask, an index, a number."""
+
+    @abstractmethod
+    def number(self, of: Value, dtype: str) -> Value:
+        """A number by which a value is divided: kept in a format of its own, it does not change the value's."""
+
+    @abstractmethod
+    def set_aside(self, name: str, x: Value) -> None:
+        """Let later layers find x under this name."""
+
+    @abstractmethod
+    def take(self, x: Value, index: Value, tokens: int, width: int) -> Value:
+        """Elements of x by an index for each of them (`gather`); both are kept."""
+
+    @abstractmethod
+    def masked(self, x: Value, mask: Value) -> Value:
+        """x with a constant wherever the mask says so; the mask is kept."""
+
+    @abstractmethod
+    def view(self, x: Value, tokens: int, width: int) -> Value:
+        """The same memory, or part of it, as other rows."""
+
+    @abstractmethod
+    def over_batch(self, x: Value, *, always: bool = False) -> Value:
+        """A copy of x for each sequence; x itself for a single one, unless it is copied `always`."""
+
+    @abstractmethod
     def spread(self, x: Value, times: int) -> Value:
         """A view of each row that shows it so many times."""
 
@@ -241,6 +275,14 @@ class Tape(ABC):
         statistic = self.unary("rsqrt", self.scale(self.mean(self.unary("power", self.subtract(wide, mean)))))
         normal = self.multiply(self.subtract(wide, mean), statistic)
         return self.cast(self.multiply(self.cast(self.weight("weight"), FP32), normal), x.dtype)
+
+    def divided_layer_norm(self, x: Value) -> Value:
+        """A layer norm written out in fp32, with a division by the root, and the gain after the cast (DeBERTa)."""
+        wide = self.cast(x, FP32)
+        mean = self.mean(wide)
+        root = self.unary("sqrt", self.scale(self.mean(self.unary("power", self.subtract(wide, mean)))))
+        normal = self.cast(self.divide(self.subtract(wide, mean), root), x.dtype)
+        return self.add(self.multiply(self.weight("weight"), normal), self.weight("bias"))
 
     def subtract(self, x: Value, y: Value) -> Value:
         return self.add(x, y)

@@ -26,6 +26,8 @@ class Case(NamedTuple):
     task: str = "text"
     settings: tuple[Setting, ...] = ()
     image: tuple[int, int] = (0, 0)
+    cast: bool = False
+    """Whether all parameters are brought into one format, as loading a checkpoint does."""
 
 
 FULL = (

@@ -33,6 +33,8 @@ def build(case: Case, setting: Setting) -> torch.nn.Module:
     config.use_cache = False
     with torch.device("cuda"):
         model = cls._from_config(config, attn_implementation=setting.attention, dtype=DTYPES[setting.precision]).train()
+        if case.cast:
+            model.to(DTYPES[setting.precision])
     if setting.checkpointing == "full":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if setting.lora:

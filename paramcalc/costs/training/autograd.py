@@ -55,6 +55,7 @@ class Recorder(Tape):
         self.where = ""
         self.module = ""
         self.shared: dict[str, Value] = {}
+        self.aside: dict[str, Value] = {}
 
     @property
     def stream_dtype(self) -> str:
@@ -201,16 +202,43 @@ class Recorder(Tape):
         places = self.kept(BYTES["int64"], "index")
         return self.emit("index", (x,), x.tokens, width, x.dtype, saved=(places,), layout=TOKENS_FIRST)
 
+    def fresh(self, tokens: int, width: int, dtype: str, name: str) -> Value:
+        return self.emit(name, (), tokens, width, dtype, layout=TOKENS_FIRST)
+
+    def number(self, of: Value, dtype: str) -> Value:
+        return Value(1, 1, of.dtype, self.emit("number", (), 1, 1, dtype, layout=TOKENS_FIRST).storage)
+
+    def set_aside(self, name: str, x: Value) -> None:
+        self.aside[name] = x
+        if x.storage.kind == "activation":
+            x.storage.argument = False
+
+    def take(self, x: Value, index: Value, tokens: int, width: int) -> Value:
+        return self.emit("gather", (x, index), tokens, width, x.dtype, saved=(x.storage, index.storage), layout=HEADS_FIRST)
+
+    def masked(self, x: Value, mask: Value) -> Value:
+        return self.emit("masked", (x, mask), x.tokens, x.width, x.dtype, saved=(mask.storage,))
+
+    def view(self, x: Value, tokens: int, width: int) -> Value:
+        made = self.emit("view", (x,), tokens, width, x.dtype, view=True)
+        self.ops[-1] = self.ops[-1]._replace(passes=made.elements == x.elements)
+        return made
+
+    def over_batch(self, x: Value, *, always: bool = False) -> Value:
+        if self.batch == 1 and not always:
+            return x
+        return self.emit("repeat", (x,), x.tokens * self.batch, x.width, x.dtype, layout=HEADS_FIRST)
+
     def spread(self, x: Value, times: int) -> Value:
         made = self.emit("spread", (x,), x.tokens, x.width * times, x.dtype, view=True, layout=STRIDED)
         self.ops[-1] = self.ops[-1]._replace(passes=False)
         return made
 
-    def constant(self, tokens: int, width: int, dtype: str, name: str) -> Value:
+    def constant(self, tokens: int, width: int, dtype: str, name: str, *, argument: bool = False) -> Value:
         if name not in self.shared:
-            self.shared[name] = Value(
-                tokens, width, dtype, Storage(tokens * width * BYTES[dtype], name.rpartition(" ")[0] or name, "model")
-            )
+            storage = Storage(tokens * width * BYTES[dtype], name.rpartition(" ")[0] or name, "model")
+            storage.argument = argument
+            self.shared[name] = Value(tokens, width, dtype, storage)
         return self.shared[name]
 
     # products

@@ -15,7 +15,8 @@ def _types(text: str) -> frozenset[str]:
 
 
 EXACT = _types(
-    """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text deepseek_v2
+    """afmoe arcee bart bert bert-generation blenderbot bloom camembert
+    codegen cohere cohere2 ctrl cwm data2vec-text deberta deberta-v2 deepseek_v2
     deepseek_v3 deit distilbert dots1 electra ernie ernie4_5 ernie4_5_moe eurobert exaone4 flex_olmo gemma gemma2 gemma3
     gemma3_text glm glm4 glm4_moe glm4_moe_lite got_ocr2 gpt-sw3 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_neox_japanese gpt_oss
     gptj granite granitemoe granitemoeshared helium hunyuan_v1_dense hunyuan_v1_moe hy_v3 hyperclovax idefics3 internlm3
@@ -28,14 +29,14 @@ EXACT = _types(
 """Equal to the byte."""
 
 NEAR = _types(
-    """albert bigbird_pegasus biogpt bitnet blenderbot-small cohere2_moe cohere_compass_text deberta-v2 exaone_moe falcon flaubert
+    """albert bigbird_pegasus biogpt bitnet blenderbot-small cohere2_moe cohere_compass_text exaone_moe falcon flaubert
     flint gte jina_embeddings_v3 kolibri1 laguna m2m_100 mimo_v2_flash ministral3 moshi mvp nomic_bert openai-gpt roformer
     solar_open trocr xlm"""
 )
 """Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""
 
 OTHER = _types(
-    """apertus aria_text big_bird convbert deberta diffllama doge esm fsmt funnel gemma4_text gemma4_unified_text granite_swa
+    """apertus aria_text big_bird convbert diffllama doge esm fsmt funnel gemma4_text gemma4_unified_text granite_swa
     granitemoe_swa ibert layoutlm llama4_text longformer luke minimax_m3_vl_text mobilebert modernbert-decoder mra nanochat
     neomme nystromformer pegasus_x prophetnet roc_bert tapas ultrabert xglm yoso"""
 )

@@ -90,7 +90,7 @@ class AttentionRecorder(Recorder):
         if kind == "zeros" or self.relative is None:
             length = self.source_length(parts.key)
             name = f"zero bias {parts.heads}"
-            zeros = self.constant(self.length, parts.heads * length, parts.query.dtype, name)
+            zeros = self.constant(self.length, parts.heads * length, parts.query.dtype, name, argument=True)
             zeros.layout = HEADS_FIRST
             return zeros
         return self.relative

@@ -129,7 +129,7 @@ class _Run:
                 continue
             self.shared.add(storage)
             once += storage.bytes
-            if (not is_constant(storage)) if redone else storage in kept:
+            if storage.argument if redone else storage in kept:
                 self.kept.append((Kept(storage.name, storage.where, storage.bytes, storage.kind), 1))
         return _Left(each, {ACTIVATIONS: once})
 
@@ -232,11 +232,6 @@ def _identity(segment: Segment) -> tuple[int, int, int]:
 def run_passes(segments: Sequence[Segment], policy: Policy) -> Passes:
     """Run the segments forwards and backwards."""
     return _Run(segments, policy).passes()
-
-
-def is_constant(storage: Storage) -> bool:
-    """A table made from the positions alone; checkpointing is not handed it as an argument, and so does not keep it."""
-    return storage.where == "model" and not storage.name.startswith("zero")
 
 
 def _sum(*parts: Bytes) -> Bytes:

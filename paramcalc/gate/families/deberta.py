@@ -7,10 +7,26 @@ from functools import partial
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.bert import Style, assembled, classifier, encoder, layer, lm_head
 from paramcalc.gate.families.gpt import dense_head
-from paramcalc.gate.families.recipes import Tree, labels, layer_norm, plain_activation, tree
+from paramcalc.gate.families.recipes import Tree, labels, layer_norm, plain_activation, rate, tree
 
-FIRST = {"qkv_proj": "self.in_proj", "o_proj": "output.dense"}
-SECOND = {"q_proj": "self.query_proj", "k_proj": "self.key_proj", "v_proj": "self.value_proj", "o_proj": "output.dense"}
+FIRST = {
+    "qkv_proj": "self.in_proj",
+    "q_bias": "self.q_bias",
+    "v_bias": "self.v_bias",
+    "position_key": "self.pos_proj",
+    "position_query": "self.pos_q_proj",
+    "head_logits": "self.head_logits_proj",
+    "head_weights": "self.head_weights_proj",
+    "o_proj": "output.dense",
+}
+SECOND = {
+    "q_proj": "self.query_proj",
+    "k_proj": "self.key_proj",
+    "v_proj": "self.value_proj",
+    "position_key": "self.pos_key_proj",
+    "position_query": "self.pos_query_proj",
+    "o_proj": "output.dense",
+}
 
 
 def deberta(c: Config, *, second: bool) -> Tree:
@@ -26,41 +42,61 @@ def deberta(c: Config, *, second: bool) -> Tree:
         project = {"kind": "dense", "inputs": narrow, "bias": False, "path": "embeddings.embed_proj"}
         late = {name: parts.pop(name) for name in ("embedding_norm", "dropout", "layers") if name in parts}
         parts |= {"project_in": project} | late
-    layers = parts.pop("layers")
-    parts |= positions(c, second) | {"layers": layers}
+    after = {name: parts.pop(name) for name in ("dropout", "layers") if name in parts}
+    layers = after.pop("layers")
+    if "position" in parts:
+        parts["position"] |= {"index": "kept"}
+    parts |= {"padding": {"kind": "padding_mask"}} | after | positions(c, second) | {"layers": layers}
+    if not second:
+        parts["embedding_norm"] |= {"style": "divided"}
     if second and (kernel := c.zero_or("conv_kernel_size")):
-        groups = c.optional("conv_groups") or 1
-        if width % groups:
-            c.fail("conv_groups", f"({groups}) does not divide hidden_size ({width})")
-            groups = 1
-        activation = c.text("conv_act", "tanh")
-        parts["convolution"] = {"kernel": kernel, "groups": groups, "path": "encoder.conv.conv", "activation": activation}
-        parts["norm_convolution"] = layer_norm("encoder.conv.LayerNorm")
+        return convolved(c, style, parts, kernel, narrow)
     return assembled(c, style, parts, head=partial(deberta_head, narrow=narrow), other=deberta_classifier)
+
+
+def convolved(c: Config, style: Style, parts: Tree, kernel: int, narrow: int) -> Tree:
+    """With a convolution beside the first layer."""
+    groups, layers = c.optional("conv_groups") or 1, parts.pop("layers")
+    if c.size("hidden_size") % groups:
+        c.fail("conv_groups", f"({groups}) does not divide hidden_size ({int(c.size('hidden_size'))})")
+        groups = 1
+    activation, drop = c.text("conv_act", "tanh"), rate(c, "hidden_dropout_prob")
+    parts["first"] = layers | {"order": "layer"}
+    parts["convolution"] = tree(
+        kind="masked_convolution", kernel=kernel, groups=groups, path="encoder.conv.conv", activation=activation, dropout=drop
+    )
+    parts |= {"norm_convolution": layer_norm("encoder.conv.LayerNorm"), "padding_convolution": {"kind": "padding_mask"}}
+    depth = c.size("num_hidden_layers")
+    if depth > 1:
+        parts["layers"] = layers | {"order": f"{depth - 1} layer"}
+    made = assembled(c, style, parts, head=partial(deberta_head, narrow=narrow), other=deberta_classifier)
+    steps = [name for name in made["parts"] if name not in ("first", "convolution")]
+    steps.insert(steps.index("norm_convolution"), "( first | convolution )")
+    return made | {"flow": steps}
 
 
 def own_layer(c: Config, style: Style, second: bool) -> Tree:
     """A layer with the projections of relative positions, by which of the two directions are attended to."""
-    width = c.size("hidden_size")
     one = layer(c, style)
-    about = {"kind": "dense", "component": "attention"}
+    relative = c.flag("relative_attention")
+    attention = tree(
+        kind="disentangled_attention",
+        path="attention",
+        heads=one["attention"]["heads"],
+        fused=not second or None,
+        relative=relative or None,
+        directions=[word for word in ("c2p", "p2c") if relative and word in attended(c)],
+        shared=(relative and second and c.flag("share_att_key")) or None,
+        talking=(not second and c.flag("talking_head")) or None,
+        span=span(c, second) if relative else None,
+        dropout=rate(c, "attention_probs_dropout_prob"),
+        position_dropout=rate(c, "hidden_dropout_prob") if relative else None,
+        output_dropout=rate(c, "hidden_dropout_prob"),
+    )
+    names = SECOND if second else FIRST
     if not second:
-        one["attention"] |= {"fused": "qkv", "bias": ["o"]}
-        for name in ("q_bias", "v_bias"):
-            one[name] = {"kind": "tensor", "type": "bias", "shape": [width], "path": f"attention.self.{name}", "component": "attention"}
-        if c.flag("talking_head"):
-            number = c.size("num_attention_heads")
-            for name in ("head_logits_proj", "head_weights_proj"):
-                one[name] = about | {"path": f"attention.self.{name}", "inputs": number, "outputs": number, "bias": False}
-    if c.flag("relative_attention") and not (second and c.flag("share_att_key")):
-        directions = attended(c)
-        if "c2p" in directions:
-            name = "pos_key_proj" if second else "pos_proj"
-            one["position_key"] = about | {"path": f"attention.self.{name}"} | ({} if second else {"bias": False})
-        if "p2c" in directions:
-            name = "pos_query_proj" if second else "pos_q_proj"
-            one["position_query"] = about | {"path": f"attention.self.{name}"}
-    return one
+        one |= {name: one[name] | {"style": "divided"} for name in ("norm_1", "norm_2")}
+    return one | {"attention": attention | {"names": names}}
 
 
 def attended(c: Config) -> list[str]:
@@ -70,21 +106,23 @@ def attended(c: Config) -> list[str]:
     return [str(word).strip() for word in words]
 
 
+def span(c: Config, second: bool) -> int:
+    """Distances that are told apart in each direction."""
+    stated = c.value("position_buckets") if second else None
+    for rows in (stated, c.value("max_relative_positions")):
+        if isinstance(rows, int) and not isinstance(rows, bool) and rows > 0:
+            return rows
+    return c.size("max_position_embeddings")
+
+
 def positions(c: Config, second: bool) -> Tree:
     """The table of relative positions that all layers share, and its norm, which the reference has without it as well."""
-    parts: Tree = {}
-    if c.flag("relative_attention"):
-        stated = c.value("max_relative_positions")
-        rows = stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else c.size("max_position_embeddings")
-        if second:
-            buckets = c.value("position_buckets")
-            rows = buckets if isinstance(buckets, int) and not isinstance(buckets, bool) and buckets > 0 else rows
-        table = {"kind": "embedding", "vocabulary": 2 * rows, "path": "encoder.rel_embeddings", "component": "position_embedding"}
-        parts["relative"] = table
-    normed = [word.strip() for word in c.text("norm_rel_ebd", "none").lower().split("|")]
-    if second and "layer_norm" in normed:
-        parts["norm_relative"] = layer_norm("encoder.LayerNorm")
-    return parts
+    normed = second and "layer_norm" in [word.strip() for word in c.text("norm_rel_ebd", "none").lower().split("|")]
+    rows = 2 * span(c, second) if c.flag("relative_attention") else None
+    if not rows and not normed:
+        return {}
+    names = {"table": "rel_embeddings", "norm": "LayerNorm"}
+    return {"relative": tree(kind="relative_table", rows=rows, normed=normed or None, path="encoder", names=names)}
 
 
 def deberta_head(c: Config, style: Style, *, narrow: int) -> Tree:

@@ -29,11 +29,12 @@ class Norm(Block):
     """True unless it is an RMS norm."""
     scale: bool = True
     """Whether it has a gain."""
-    style: Literal["cast", "promote", "unit", "late", "wide", "fused", "written"] = "cast"
+    style: Literal["cast", "promote", "unit", "late", "wide", "fused", "written", "divided"] = "cast"
     """How the reference writes an RMS norm, which decides what training keeps of it: normalised in fp32 and cast back before the
     gain (`cast`, Llama), the input times an fp32 statistic (`promote`, T5), a gain of 1 + w in fp32 (`unit`, Gemma), the gain
     before the cast (`late`, OLMo 2; `wide` where the gain is cast to fp32, Helium), or one kernel (`fused`). A layer norm is one
-    kernel, `written` out (Cohere), in fp32 (`wide`, OLMo), or with a gain of 1 + w (`unit`, Nemotron)."""
+    kernel, `written` out (Cohere; `divided` by the root, DeBERTa), in fp32 (`wide`, OLMo), or with a gain of 1 + w (`unit`,
+    Nemotron)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
@@ -47,6 +48,8 @@ class Norm(Block):
         if self.type == "layer":
             if self.style == "written":
                 return tape.written_layer_norm(x)
+            if self.style == "divided":
+                return tape.divided_layer_norm(x)
             if self.style == "wide":
                 return tape.cast(tape.layer_norm(tape.cast(x, "fp32")), x.dtype)
             return tape.layer_norm(x, unit=self.style == "unit")
