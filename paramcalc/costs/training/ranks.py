@@ -39,12 +39,13 @@ class Rank(NamedTuple):
 
 def ranks(architecture: Architecture, settings: Settings) -> Iterator[Rank]:
     """Every kind of rank of the layout that a job asks for."""
-    trained = adapt(architecture, settings.method).trainable
-    if not trained:
-        raise UsageError(f"{settings.job.method} finds nothing to train in this architecture", place="method", hint="--method lora")
     job = settings.job
+    everything = adapt(architecture, settings.method)
+    trained = everything.trainable
+    if not trained:
+        raise UsageError(f"{job.method} finds nothing to train in this architecture", place="method", hint="--method lora")
     own = rank_of(architecture, job.tp, job.ep)
-    adapted = adapt(own, settings.method)
+    adapted = everything if own is architecture else adapt(own, settings.method)
     walk, tape = recorded(own, settings, adapted)
     rows = inventory(own)
     if job.pp == 1:

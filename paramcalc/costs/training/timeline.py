@@ -148,8 +148,9 @@ class _Run:
     def back(self, segment: Segment, left: _Left, known: set[Storage]) -> None:
         """A run of equal segments on the way back: the last copy first, with the gradients of those behind it."""
         redone, last = self.redone(segment), segment is self.segments[-1]
-        older = frozenset(self.parameters(segment)) if self.policy.accumulated else frozenset()
-        run = self.backward(segment, frozenset(known), older)
+        own_parameters = frozenset(self.parameters(segment))
+        older = own_parameters if self.policy.accumulated else frozenset()
+        run = self.backward(segment, own_parameters & known, older)
         there = known | older
         moments = [run.meter.at_peak]
         if redone:
@@ -192,7 +193,8 @@ class _Run:
         made: Meter = self.simulated[key]
         return made
 
-    def backward(self, segment: Segment, known: frozenset[Storage], older: frozenset[Storage]) -> Backward:
+    def backward(self, segment: Segment, known: frozenset[Storage] = frozenset(), older: frozenset[Storage] = frozenset()) -> Backward:
+        """`known` and `older` name parameters of this segment alone."""
         key = ("backward", *_identity(segment), known, older)
         if key not in self.simulated:
             self.simulated[key] = Backward(self.scene(segment), holds_entry=self.redone(segment), known=known, added_to=older).run()
@@ -200,11 +202,7 @@ class _Run:
         return made
 
     def parameters(self, segment: Segment) -> dict[Storage, int]:
-        key = ("parameters", *_identity(segment))
-        if key not in self.simulated:
-            self.simulated[key] = Backward(self.scene(segment)).run().parameters
-        made: dict[Storage, int] = self.simulated[key]
-        return made
+        return self.backward(segment).parameters
 
     def gradients(self) -> int:
         """Bytes of all gradients, those of a shared parameter once."""
