@@ -8,6 +8,7 @@ which in fp32, and that copies of weights are cached).
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 from paramcalc.model.rows import Row
@@ -17,6 +18,9 @@ BYTES = {"fp64": 8, "int64": 8, "fp32": 4, "int32": 4, "bf16": 2, "fp16": 2, "in
 """Bytes of an element."""
 
 LOW = ("bf16", "fp16")
+
+KEPT_KINDS = ("activation", "copy")
+"""Kinds of memory that are counted as saved; parameters, buffers and inputs are not."""
 
 _KEEPS_RESULT = frozenset(["relu", "tanh", "sigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "softmax"])
 """Functions whose derivative is written in their result; the others' is written in their input."""
@@ -41,6 +45,36 @@ class Op(NamedTuple):
     where: str = ""
     ahead: bool = False
     """Whether its gradients were made on the way forward, and are what it keeps."""
+
+
+class Kept(NamedTuple):
+    """A tensor that is kept for the backward pass."""
+
+    name: str
+    where: str
+    bytes: int
+    kind: str
+
+
+class Ops(tuple[Op, ...]):
+    """Operations in a row. What memory they make and keep is asked for in every phase, and found once."""
+
+    @cached_property
+    def saved(self) -> dict[Storage, Kept]:
+        """Every piece of memory that is kept, once, with the operation that keeps it first."""
+        found: dict[Storage, Kept] = {}
+        for op in self:
+            for storage in op.saved:
+                if storage not in found and storage.kind in KEPT_KINDS:
+                    found[storage] = Kept(storage.name, op.where, storage.bytes, storage.kind)
+        return found
+
+    @cached_property
+    def made(self) -> frozenset[Storage]:
+        """Memory that these operations allocate themselves."""
+        inputs = {value.storage for op in self for value in op.inputs}
+        outputs = {op.output.storage for op in self}
+        return frozenset(outputs | ({storage for op in self for storage in op.saved} - inputs))
 
 
 class Recorder(Tape):

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Set
 from typing import NamedTuple
 
-from paramcalc.costs.training.autograd import BYTES, Op
+from paramcalc.costs.training.autograd import BYTES, KEPT_KINDS, Op, Ops
 from paramcalc.model.tape import Storage, Value
-
-KEPT_KINDS = ("activation", "copy")
-"""Kinds of memory that are counted as saved; parameters, buffers and inputs are not."""
 
 ACTIVATIONS, LOGITS, GRADIENTS, WORKSPACE = "activations", "logits", "gradients", "workspace"
 
 Bytes = dict[str, int]
 """Bytes by term."""
-
-
-class Kept(NamedTuple):
-    """A tensor that is kept for the backward pass."""
-
-    name: str
-    where: str
-    bytes: int
-    kind: str
-
-
-def saved(ops: Iterable[Op]) -> dict[Storage, Kept]:
-    """Every piece of memory that is kept, once, with the operation that keeps it first."""
-    found: dict[Storage, Kept] = {}
-    for op in ops:
-        for storage in op.saved:
-            if storage not in found and storage.kind in KEPT_KINDS:
-                found[storage] = Kept(storage.name, op.where, storage.bytes, storage.kind)
-    return found
-
-
-def made(ops: Sequence[Op]) -> set[Storage]:
-    """Memory that these operations allocate themselves."""
-    inputs = {value.storage for op in ops for value in op.inputs}
-    outputs = {op.output.storage for op in ops}
-    return outputs | ({storage for op in ops for storage in op.saved} - inputs)
 
 
 class Meter:
@@ -72,7 +43,7 @@ class Meter:
 class Scene(NamedTuple):
     """A run of operations: what it reads, what it hands on, and what of it belongs to the loss."""
 
-    ops: Sequence[Op]
+    ops: Ops
     entry: Value | None
     exit: Value
     loss: frozenset[Storage] = frozenset()
@@ -82,7 +53,7 @@ class Scene(NamedTuple):
     keeps: bool = True
     """Whether tensors are kept for the backward pass; not so in the first pass of a checkpointed layer."""
 
-    def term(self, storage: Storage, kept: set[Storage]) -> str:
+    def term(self, storage: Storage, kept: Set[Storage]) -> str:
         if storage in self.loss:
             return LOGITS
         return ACTIVATIONS if storage in kept or storage is (self.entry.storage if self.entry else None) else WORKSPACE
@@ -90,8 +61,8 @@ class Scene(NamedTuple):
 
 def forward(scene: Scene) -> Meter:
     """Run the operations. A tensor lives from the operation that makes it to the last that reads it, or on if it is kept."""
-    meter, own = Meter(), made(scene.ops)
-    kept = set(saved(scene.ops)) & own if scene.keeps else set()
+    meter, own = Meter(), scene.ops.made
+    kept: Set[Storage] = own & scene.ops.saved.keys() if scene.keeps else frozenset()
     last = _last_uses(scene)
     alive: set[Storage] = set()
     if scene.entry is not None:
@@ -155,12 +126,12 @@ class Backward:
         self.added_to = added_to
         """Those of them that have theirs from an earlier micro-batch."""
         self.meter = Meter()
-        self.kept = set(saved(scene.ops))
+        self.kept = scene.ops.saved.keys()
         self.uses: dict[Storage, int] = {}
         self.gradients: dict[Value, _Gradient] = {}
         self.parameters: dict[Storage, int] = {}
         """Bytes of the gradients of parameters, each once."""
-        own = made(scene.ops) | ({scene.entry.storage} if scene.entry else set())
+        own = scene.ops.made | ({scene.entry.storage} if scene.entry else set())
         for op in scene.ops:
             for storage in set(op.saved):
                 if storage in own and storage.kind in KEPT_KINDS:

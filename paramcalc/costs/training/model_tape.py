@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, prefixed, with_adapter
-from paramcalc.costs.training.autograd import BYTES, LOW, Op
+from paramcalc.costs.training.autograd import BYTES, LOW, Op, Ops
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
-from paramcalc.costs.training.liveness import Backward, Scene, forward, saved
+from paramcalc.costs.training.liveness import Backward, Scene, forward
 from paramcalc.holdings.inventory import placed
 from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.parts import Block, Place
@@ -212,8 +212,8 @@ class ModelTape(AttentionRecorder):
 
         Not where that keeps more: flash attention after fp32 rotary positions holds its operands in the low format.
         """
-        inner = tuple(self.ops[start:])
-        if sum(value.storage.bytes for value in operands) >= sum(kept.bytes for kept in saved(inner).values()) - made.storage.bytes:
+        inner = Ops(self.ops[start:])
+        if sum(value.storage.bytes for value in operands) >= sum(kept.bytes for kept in inner.saved.values()) - made.storage.bytes:
             return
         ahead = forward(Scene(inner, None, made, keeps=False)).peak
         again = Backward(Scene(inner, None, made)).run().meter.peak

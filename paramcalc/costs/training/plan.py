@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
 from paramcalc.costs.training import checked
+from paramcalc.costs.training.autograd import Kept
 from paramcalc.costs.training.job import Settings, TrainingJob, settle
-from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes, Kept
+from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes
 from paramcalc.costs.training.overhead import overhead
 from paramcalc.costs.training.ranks import Rank, ranks
 from paramcalc.costs.training.states import optimizer_of

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from paramcalc.costs.training.autograd import Kept
 from paramcalc.costs.training.liveness import (
     ACTIVATIONS,
     GRADIENTS,
@@ -17,12 +18,9 @@ from paramcalc.costs.training.liveness import (
     WORKSPACE,
     Backward,
     Bytes,
-    Kept,
     Meter,
     Scene,
     forward,
-    made,
-    saved,
 )
 from paramcalc.costs.training.walk import Segment
 from paramcalc.model.tape import Storage
@@ -87,7 +85,7 @@ class _Run:
         self.live: Bytes = {ACTIVATIONS: policy.inputs, LOGITS: 0, GRADIENTS: 0, WORKSPACE: policy.always}
 
     def scene(self, segment: Segment, *, keeps: bool = True) -> Scene:
-        return Scene(segment.ops, segment.entry, segment.exit, self.policy.loss, self.policy.held & made(segment.ops), keeps)
+        return Scene(segment.ops, segment.entry, segment.exit, self.policy.loss, self.policy.held & segment.ops.made, keeps)
 
     def redone(self, segment: Segment) -> bool:
         """Whether a segment keeps its input alone and is computed again on the way back."""
@@ -102,7 +100,7 @@ class _Run:
         for segment in self.segments:
             left.append(self.left(segment))
             cached = self.ahead(segment, left[-1], cached)
-        unsaved = self.policy.held - {storage for segment in self.segments for storage in saved(segment.ops)}
+        unsaved = self.policy.held - {storage for segment in self.segments for storage in segment.ops.saved}
         self.note(FORWARD_END, _sum(self.live, {LOGITS: sum(storage.bytes for storage in unsaved)}))
         known: set[Storage] = set()
         for segment, behind in zip(reversed(self.segments), reversed(left), strict=True):
@@ -112,9 +110,9 @@ class _Run:
 
     def left(self, segment: Segment) -> _Left:
         """What a segment keeps for the way back: each copy of it, and once for all of them."""
-        own = made(segment.ops)
+        own = segment.ops.made
         entry = segment.entry.storage if segment.entry is not None else None
-        kept, redone = saved(segment.ops), self.redone(segment)
+        kept, redone = segment.ops.saved, self.redone(segment)
         each: Bytes = {ACTIVATIONS: 0, LOGITS: 0}
         if redone and entry is not None:
             self.kept.append((Kept("layer input", segment.name, entry.bytes, "activation"), segment.times))

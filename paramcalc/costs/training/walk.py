@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from paramcalc.costs.training import flow
-from paramcalc.costs.training.autograd import BYTES, Op
+from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.loss import LOSSES, Loss
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.model.architecture import Architecture, joined
@@ -27,7 +27,7 @@ class Segment(NamedTuple):
     """Operations between two points of the stream, and how many times in a row they are done."""
 
     name: str
-    ops: tuple[Op, ...]
+    ops: Ops
     entry: Value | None
     """The stream as it comes in; None at the model's beginning."""
     exit: Value
@@ -234,7 +234,7 @@ class Walk:
             self.tape.beside(*self.pending)
             self.pending = None
         made = self._inside(layer, entry, at)
-        done = Segment(at.part, tuple(self.tape.ops), entry, made, 1, True, frozen, layer.stored == 1)
+        done = Segment(at.part, Ops(self.tape.ops), entry, made, 1, True, frozen, layer.stored == 1)
         self.tape.ops, self.tape.frozen, self.tape.copies = ops, False, copies
         self.traced[key] = done
         return done
@@ -268,7 +268,7 @@ class Walk:
     def _close(self) -> None:
         """End the segment that is being recorded, if there is one."""
         if self.tape.ops and self.stream is not None:
-            self.segments.append(Segment(self.name or "model", tuple(self.tape.ops), self.entry, self.stream))
+            self.segments.append(Segment(self.name or "model", Ops(self.tape.ops), self.entry, self.stream))
         self.tape.ops = []
         self.entry = self.stream
 
