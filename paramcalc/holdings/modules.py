@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from paramcalc.holdings.inventory import placed
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.rows import Row
 from paramcalc.words.errors import UsageError
@@ -44,7 +43,7 @@ class Module(NamedTuple):
 
 def modules(architecture: Architecture) -> list[Module]:
     """Every such module, in the order of the tree; equal layers come once, with their copies."""
-    return [module for block, place in architecture.blocks() for row in placed(block, place) for module in _module(row, block)]
+    return [module for placed in architecture.blocks() for row in placed.rows for module in _module(row, placed[0])]
 
 
 def _module(row: Row, block: object) -> Iterator[Module]:

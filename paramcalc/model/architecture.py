@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from paramcalc.model.parts import Block, Count, Group, Place
+from paramcalc.model.rows import Row
 from paramcalc.words.errors import InputError, Problem
 from paramcalc.words.sizes import Size
 
@@ -55,6 +57,34 @@ class Origin(NamedTuple):
     """Bytes that a weight file holds in each number format; empty where no weights were read."""
 
 
+class Placed(tuple[Block, Place]):
+    """A block and its place. Its rows are asked for by every count and plan, and made once."""
+
+    @cached_property
+    def named(self) -> tuple[tuple[str, Row], ...]:
+        """The block's own name of each row, and the row with the name, component and copies of its place."""
+        block, place = self
+        return tuple(
+            (
+                row.name,
+                row._replace(
+                    name=joined(place.path, _renamed(row.name, block.names)),
+                    component=place.tower + (block.component or row.component or block.home),
+                    part=place.part,
+                    role=row.role or place.part.rpartition(".")[2],
+                    repeat=row.repeat * place.stored,
+                    applied=row.repeat * place.applied,
+                    trainable=row.trainable and place.trainable,
+                ),
+            )
+            for row in block.parameters(place)
+        )
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        return (row for _, row in self.named)
+
+
 class Architecture(BaseModel):
     """What a model is. Frozen; read from a document by `paramcalc.model.tree.architecture_from`."""
 
@@ -80,6 +110,7 @@ class Architecture(BaseModel):
     document: dict[str, Any] = {}
     """The full form that it was read from."""
     origin: Origin = Origin()
+    _placed: tuple[Group, tuple[Placed, ...]] | None = PrivateAttr(None)
 
     def must_run(self) -> None:
         """Refuse to say what running a model takes that cannot run."""
@@ -87,13 +118,16 @@ class Architecture(BaseModel):
             place, why = self.origin.source, "such a model cannot run, only be counted"
             raise InputError([Problem(f"{text}: {why}", place) for text in self.inconsistent])
 
-    def blocks(self) -> Iterator[tuple[Block, Place]]:
+    def blocks(self) -> tuple[Placed, ...]:
         """Every distinct block with its place, in the order of the tree; equal layers come once."""
-        width = Size(self.root.width or 0, "hidden_size")
-        yield from _walk(self.root, Place(width=width))
+        known = self._placed
+        if known is None or known[0] is not self.root:  # a copy with another root has its original's
+            width = Size(self.root.width or 0, "hidden_size")
+            known = self._placed = self.root, tuple(_walk(self.root, Place(width=width)))
+        return known[1]
 
 
-def _walk(group: Group, at: Place) -> Iterator[tuple[Block, Place]]:
+def _walk(group: Group, at: Place) -> Iterator[Placed]:
     for name, part in group.parts.items():
         yield from _part(part, name, at)
     counts = group.layers.counts()
@@ -104,14 +138,14 @@ def _walk(group: Group, at: Place) -> Iterator[tuple[Block, Place]]:
             yield from _part(part, name, place, layer=True)
 
 
-def _part(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Iterator[tuple[Block, Place]]:
+def _part(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Iterator[Placed]:
     place = at._replace(
         path=joined(at.path, part.path if part.path is not None else "" if layer else name),
         part=f"{at.part}.{name}" if at.part else name,
         stored=at.stored if part.stored is None else part.stored,
     )
     if isinstance(part, Block):
-        yield part, place
+        yield Placed((part, place))
         return
     yield from _walk(
         part,
@@ -125,6 +159,19 @@ def _part(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> 
             applied=place.applied * part.repeat,
         ),
     )
+
+
+def _renamed(name: str, names: dict[str, str]) -> str:
+    """The reference's name: the whole name if it is listed, else its longest listed prefix."""
+    if not names:
+        return name
+    head, tail = name, ""
+    while head:
+        if head in names:
+            return names[head] + tail
+        head, _, last = head.rpartition(".")
+        tail = f".{last}{tail}"
+    return name
 
 
 def joined(path: str, name: str) -> str:

@@ -188,10 +188,11 @@ class _Reader:
         """What only shows when rows are made: widths that do not divide, ties to parts that are not there."""
         places = set()
         ties = []
-        for block, place in model.blocks():
+        for placed in model.blocks():
+            block, place = placed
             places.add(place.part)
             try:
-                rows = list(block.parameters(place))
+                rows = list(placed.rows)
                 list(block.cache(place))
             except ValueError as error:
                 self.fail(place.part, str(error))

@@ -78,8 +78,9 @@ def stages(architecture: Architecture, ranks: Ranks, pp: int = 1, divide: Divide
 def _pieces(architecture: Architecture, *, numbered: bool) -> list[Piece]:
     rows = iter(tensors(architecture, numbered=numbered))
     found = []
-    for block, place in architecture.blocks():
-        own = tuple(next(rows) for _ in block.parameters(place))
+    for placed in architecture.blocks():
+        block, place = placed
+        own = tuple(next(rows) for _ in placed.named)
         kept = tuple(row._replace(part=place.part, repeat=place.applied) for row in block.cache(place)) if place.cached else ()
         found.append(Piece(block, place, own, kept, place.applied))
     return found

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from paramcalc.costs.quantization.scheme import Matrix
-from paramcalc.holdings.inventory import placed
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.parts import Group
 from paramcalc.model.rows import BIAS, Row
@@ -59,9 +58,9 @@ def tensors(architecture: Architecture, *, numbered: bool = False) -> list[Tenso
     """Every tensor of an architecture; `numbered` says which layers the copies stand in."""
     layers = dict(_layers(architecture.root, "", ())) if numbered else {}
     return [
-        Tensor(row, block, layers.get(place.part.rpartition(".")[0], ())[: row.repeat])
-        for block, place in architecture.blocks()
-        for row in placed(block, place)
+        Tensor(row, placed[0], layers.get(placed[1].part.rpartition(".")[0], ())[: row.repeat])
+        for placed in architecture.blocks()
+        for row in placed.rows
     ]
 
 

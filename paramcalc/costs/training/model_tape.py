@@ -8,8 +8,8 @@ from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, pr
 from paramcalc.costs.training.autograd import BYTES, LOW, Op, Ops
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
 from paramcalc.costs.training.liveness import Backward, Scene, forward
-from paramcalc.holdings.inventory import placed
 from paramcalc.holdings.trainable import Adapted
+from paramcalc.model.architecture import Placed
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
 from paramcalc.model.tape import FP32, STRIDED, TOKENS_FIRST, Storage, Value
@@ -61,8 +61,7 @@ class ModelTape(AttentionRecorder):
     # parameters
 
     def enter(self, block: Block, at: Place) -> None:
-        own = list(block.parameters(at))
-        self.rows = {row.name: full for row, full in zip(own, placed(block, at), strict=True)}
+        self.rows = dict(Placed((block, at)).named)
         self.transposed = bool(getattr(block, "transposed", False))
         self.where = at.path or at.part
 
