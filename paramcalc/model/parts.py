@@ -66,6 +66,8 @@ class Block(Part):
 
     home: ClassVar[str] = "other"
     """The component its rows are summed under."""
+    packages: ClassVar[str] = ""
+    """Packages that transformers does not install, and with which it computes the forward pass in another way."""
 
     @property
     def sized(self) -> Any:
@@ -86,7 +88,12 @@ class Block(Part):
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         """The forward pass in the reference implementation's operations, from which training memory follows."""
-        raise NotImplementedError(type(self).__module__.rpartition(".")[2])
+        raise NotImplementedError(kind_of(self))
+
+
+def kind_of(block: Block) -> str:
+    """The name of a block's kind."""
+    return type(block).__module__.rpartition(".")[2]
 
 
 class Group(Part):

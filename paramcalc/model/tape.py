@@ -8,6 +8,8 @@ because what a framework keeps for the backward pass depends on exactly that. Ev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from paramcalc.model.parts import Block, Place
 
@@ -88,6 +90,11 @@ class Tape(ABC):
         """The block's convolution, which makes so many positions of so many channels."""
 
     @abstractmethod
+    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
+        """A depthwise convolution `name` of each token with the `kernel` - 1 before it: padded on both sides, and what is made
+        past the last token cut off. The result lies channel by channel."""
+
+    @abstractmethod
     def prepend(self, x: Value, front: Value) -> Value:
         """The stream with the same tokens in front of each sequence."""
 
@@ -140,6 +147,24 @@ class Tape(ABC):
         """A view of part of each row."""
 
     @abstractmethod
+    def padded(self, x: Value, tokens: int) -> Value:
+        """So many rows, zeros behind those of each sequence, in new memory."""
+
+    @abstractmethod
+    def cumulative(self, x: Value) -> Value:
+        """Sums of all elements up to each, along one axis."""
+
+    @abstractmethod
+    def write(self, into: Value, x: Value) -> Value:
+        """`into`, part of which x was written to in place."""
+
+    @abstractmethod
+    @contextmanager
+    def repeated(self, times: int, state: Value) -> Iterator[Value]:
+        """What is recorded inside is one of so many turns of a loop. Yields the state that a turn begins with; what a turn keeps
+        for the backward pass, each keeps, and the rest goes before the next."""
+
+    @abstractmethod
     def join(self, *parts: Value) -> Value:
         """The parts of each row one after another, in new memory."""
 
@@ -154,6 +179,15 @@ class Tape(ABC):
     @abstractmethod
     def matmul(self, x: Value, y: Value, width: int) -> Value:
         """A batched product of two activations."""
+
+    @abstractmethod
+    def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
+        """A sum of products over a common axis (`einsum` of two operands): a batched product for each head of each of so many
+        `sequences`, which chunks of one count as."""
+
+    @abstractmethod
+    def solve(self, system: Value, x: Value) -> Value:
+        """The solution of triangular systems, one for each head and chunk."""
 
     @abstractmethod
     def constant(self, tokens: int, width: int, dtype: str, name: str, *, argument: bool = False) -> Value:

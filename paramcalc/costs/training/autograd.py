@@ -8,6 +8,8 @@ which in fp32, and that copies of weights are cached).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
 
@@ -210,6 +212,27 @@ class Recorder(Tape):
         self.ops[-1] = self.ops[-1]._replace(passes=False)
         return made
 
+    def padded(self, x: Value, tokens: int) -> Value:
+        return self.emit("pad", (x,), tokens, x.width, x.dtype, layout=_dense(x.layout))
+
+    def cumulative(self, x: Value) -> Value:
+        return self.emit("cumulative sum", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
+
+    def write(self, into: Value, x: Value) -> Value:
+        """The gradient of what is written to is a copy of the whole, with zeros in that part (`CopySlices`)."""
+        made = self.emit("write", (into, x), into.tokens, into.width, into.dtype, view=True)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return made
+
+    @contextmanager
+    def repeated(self, times: int, state: Value) -> Iterator[Value]:
+        start = len(self.ops)
+        yield self.emit("state", (state,), state.tokens, state.width, state.dtype)
+        turn = self.ops[start:]
+        made = {op.output.storage for op in turn if all(value.storage is not op.output.storage for value in op.inputs)}
+        for storage in made & {storage for op in turn for storage in op.saved}:
+            storage.bytes *= times
+
     def join(self, *parts: Value) -> Value:
         width = sum(part.width for part in parts)
         return self.emit("join", parts, parts[0].tokens, width, promoted(*parts), layout=HEADS_FIRST)
@@ -291,9 +314,21 @@ class Recorder(Tape):
         saved = ((y.storage,) if x.needs_grad else ()) + ((x.storage,) if y.needs_grad else ())
         return self.emit("matmul", (x, y), x.tokens, width, x.dtype, saved=saved, layout=HEADS_FIRST)
 
-    def batched(self, x: Value) -> Value:
-        """An operand of a batched product [batch × heads, rows, columns]: a copy where batch and heads do not lie side by side."""
-        if x.layout == HEADS_FIRST or self.batch == 1:
+    def solve(self, system: Value, x: Value) -> Value:
+        """Keeps the systems and the solutions (`linalg_solve_triangular`)."""
+        made = self.emit("solve", (system, x), x.tokens, x.width, x.dtype, saved=(system.storage,), keeps_result=True)
+        made.layout = HEADS_FIRST
+        return made
+
+    def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
+        x, y = (self.low(self.batched(value, sequences)) for value in (x, y))
+        saved = ((y.storage,) if x.needs_grad else ()) + ((x.storage,) if y.needs_grad else ())
+        return self.emit("einsum", (x, y), tokens, width, x.dtype, saved=saved, layout=HEADS_FIRST)
+
+    def batched(self, x: Value, sequences: int | None = None) -> Value:
+        """An operand of a batched product [sequences × heads, rows, columns]: a copy where sequences and heads do not lie side
+        by side. As many sequences as the batch has if left out."""
+        if x.layout == HEADS_FIRST or (sequences or self.batch) == 1:
             return x
         return self.emit("reshape", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
 

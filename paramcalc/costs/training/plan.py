@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
@@ -14,6 +15,7 @@ from paramcalc.costs.training.ranks import Rank, ranks
 from paramcalc.costs.training.states import optimizer_of
 from paramcalc.holdings.counts import identity
 from paramcalc.model.architecture import Architecture
+from paramcalc.model.parts import kind_of
 
 LOADED, FIRST, OPTIMIZER = "loaded", "first_step", "optimizer"
 TERMS = ("weights", "master_weights", "adapters", "gradients", "optimizer", "activations", "logits", "workspace")
@@ -126,9 +128,25 @@ def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) 
         rank=worst.name,
         not_modelled=not_modelled(settings, worst),
         warnings=tuple(
-            filter(None, (*architecture.origin.warnings, *settings.warnings, *worst.warnings, checked.about(architecture.model_type)))
+            filter(
+                None,
+                (
+                    *architecture.origin.warnings,
+                    *settings.warnings,
+                    *worst.warnings,
+                    checked.about(architecture.model_type),
+                    *unpackaged(architecture),
+                ),
+            )
         ),
     )
+
+
+def unpackaged(architecture: Architecture) -> Iterator[str]:
+    """What is computed in plain torch here, for which a package has kernels that keep less."""
+    for packages in sorted({block.packages for block, _ in architecture.blocks() if block.packages}):
+        kinds = {kind_of(block) for block, _ in architecture.blocks() if block.packages == packages}
+        yield f"{', '.join(sorted(kinds))}: as transformers computes it without {packages}; where those are installed, it keeps less"
 
 
 def moments(rank: Rank) -> dict[str, Bytes]:
@@ -157,8 +175,8 @@ def _term(name: str, size: int, rank: Rank, settings: Settings) -> Term:
 
 
 def _basis(rank: Rank, settings: Settings) -> str:
-    """Activations are exact on one device for families that were compared with the reference to the byte."""
-    return EXACT if settings.devices == 1 and rank.model_type in checked.EXACT else MODEL
+    """Activations are exact on one device for families that were compared with the reference to the byte, and nothing left out."""
+    return EXACT if settings.devices == 1 and rank.model_type in checked.EXACT and not rank.skipped else MODEL
 
 
 def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:

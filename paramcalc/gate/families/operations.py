@@ -71,7 +71,7 @@ ROTARY: dict[str, frozenset[str]] = {
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
 }
 """Style of rotary positions (see `attention`) to the model types that write them so; all others write them as Llama does."""
-TOKEN_TABLES = _types("qwen2_5_vl_text qwen2_vl_text qwen3_vl_moe_text qwen3_vl_text")
+TOKEN_TABLES = _types("qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_text qwen3_vl_moe_text qwen3_vl_text")
 """Model types whose rotary tables have a row for each token of the batch."""
 ROTARY_SHARE = {
     0.25: _types("gpt_neox qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next stablelm"),
