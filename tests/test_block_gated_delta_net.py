@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import paramcalc
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.plan import TrainingPlan, plan_training
 from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.holdings.inventory import caches
 from paramcalc.model.architecture import Architecture
@@ -45,3 +48,46 @@ def test_fused_matrices_have_the_shapes_of_their_parts_together() -> None:
 
 def test_it_remembers_a_kernel_of_inputs_and_a_matrix_for_each_value_head() -> None:
     assert states(**SIZES) == {"conv_state": ((2 * KEYS + VALUES, 7), "compute"), "recurrent_state": ((4, 3, 5), "fp32")}
+
+
+QWEN = {
+    "model_type": "qwen3_5_text",
+    "architectures": ["Qwen3_5ForCausalLM"],
+    "layer_types": ["linear_attention"],
+    "num_hidden_layers": 1,
+    "hidden_size": 12,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 3,
+    "linear_value_head_dim": 5,
+    "vocab_size": 50,
+    "intermediate_size": 20,
+}
+
+
+def training(length: int) -> TrainingPlan:
+    return plan_training(paramcalc.load(QWEN), TrainingJob(seq_len=length))
+
+
+def kept(length: int) -> int:
+    return sum(row.bytes * times for row, times in training(length).kept if row.where.endswith("linear_attn"))
+
+
+def test_each_further_chunk_keeps_as_much_as_the_one_before_it() -> None:
+    """Of a chunk of c tokens with h heads, in fp32 (Yang et al. 2025, §3.3, as transformers computes it): queries and keys as
+    they come, padded, times their steps and decays (8 of key_dim), values, their products with the steps, and corrected (3 of
+    value_dim), five matrices of pairs [c, c], six numbers a token, and the state with its decay. Around the rule in bf16:
+    inputs and outputs of the convolution, the step; in fp32 the decay's softplus; and the gated norm."""
+    c, h, k, v = 64, 4, 3, 5
+    rule = 4 * c * h * (8 * k + 3 * v + 5 * c + 6) + 4 * h * (k * v + 1)
+    around = c * (4 * (2 * 2 * k + h * v) + 2 * h + 8 * h + 16 * h * v + 4 * h)
+    grows = [kept(64 * (chunks + 1)) - kept(64 * chunks) for chunks in (2, 3, 4, 500)]
+    assert grows == [rule + around] * 4
+
+
+def test_the_work_does_not_grow_with_the_number_of_chunks() -> None:
+    assert len(training(64 * 3).kept) == len(training(64 * 30_000).kept)
+
+
+def test_the_plan_says_without_which_packages_it_is() -> None:
+    assert any("without flash-linear-attention and causal-conv1d" in warning for warning in training(64).warnings)

@@ -30,7 +30,7 @@ def build(case: Case, setting: Setting) -> torch.nn.Module:
     """The model in training mode with random weights that do not exist."""
     config = transformers.CONFIG_MAPPING[case.model_type].from_dict(dict(case.config))
     cls = getattr(transformers, case.architecture)
-    config.use_cache = False
+    config.use_cache = config.get_text_config(decoder=True).use_cache = False
     with torch.device("cuda"):
         model = cls._from_config(config, attn_implementation=setting.attention, dtype=DTYPES[setting.precision]).train()
         if case.cast:
@@ -104,8 +104,8 @@ def record(case: Case, setting: Setting, detail: bool = False) -> dict[str, Any]
         def pack(x: torch.Tensor) -> Kept:
             if key(x) not in known and key(x) not in seen and not isinstance(x, torch.nn.Parameter):
                 seen[key(x)] = (x.untyped_storage().nbytes(), stack[-1] if stack else "", tuple(x.shape), str(x.dtype)[6:])
-                kept.append(x)
-            held = Kept(x)
+                kept.append(x.detach())
+            held = Kept(x.detach())  # an output with its own node would hold itself alive
             packed.append(weakref.ref(held))
             return held
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from paramcalc.costs.training.autograd import LOW
-from paramcalc.costs.training.recurrences import RecurrenceRecorder
+from paramcalc.costs.training.autograd import LOW, Recorder
 from paramcalc.model.tape import FP32, HEADS_FIRST, TOKENS_FIRST, Storage, Value
 
 EAGER, SDPA, FLASH = "eager", "sdpa", "flash"
@@ -46,7 +45,7 @@ class Heads(NamedTuple):
         return self.value.width // self.kv_heads
 
 
-class AttentionRecorder(RecurrenceRecorder):
+class AttentionRecorder(Recorder):
     """A recorder that knows torch's attention kernels."""
 
     implementation = SDPA

@@ -12,7 +12,7 @@ from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.architecture import Placed
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
-from paramcalc.model.tape import FP32, STRIDED, TOKENS_FIRST, Storage, Value
+from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
 
 
 class Recipe(NamedTuple):
@@ -182,6 +182,18 @@ class ModelTape(AttentionRecorder):
         low, kernels = self.low(x), self.low_weight(self.weight("weight"))
         saved = (low.storage, kernels.storage)
         return self.emit("convolution", (low, kernels), tokens, width, low.dtype, saved=saved, layout=STRIDED)
+
+    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
+        """As `convolution`; the reference passes a view of the filters, of which autocast keeps no copy for another use."""
+        filters = kernels = self.weight(f"{name}.weight")
+        if self.autocast is not None and filters.dtype == FP32:
+            kernels = self.emit("cast", (filters,), filters.tokens, filters.width, self.autocast)
+        low = self.low(self.cast(x, filters.dtype))
+        saved = (low.storage, kernels.storage)
+        rows = x.tokens + self.batch * (kernel - 1)
+        made = self.emit("convolution", (low, kernels), rows, x.width, low.dtype, saved=saved, layout=HEADS_FIRST)
+        kept = self.view(made, x.tokens, x.width)
+        return self.cast(self.activation(activation, kept) if activation else kept, x.dtype)
 
     # positions
 

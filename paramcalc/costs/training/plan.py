@@ -175,8 +175,8 @@ def _term(name: str, size: int, rank: Rank, settings: Settings) -> Term:
 
 
 def _basis(rank: Rank, settings: Settings) -> str:
-    """Activations are exact on one device for families that were compared with the reference to the byte."""
-    return EXACT if settings.devices == 1 and rank.model_type in checked.EXACT else MODEL
+    """Activations are exact on one device for families that were compared with the reference to the byte, and nothing left out."""
+    return EXACT if settings.devices == 1 and rank.model_type in checked.EXACT and not rank.skipped else MODEL
 
 
 def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:

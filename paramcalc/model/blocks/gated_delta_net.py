@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from paramcalc.model.delta_rule import gated_delta_rule
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
+from paramcalc.model.tape import FP32
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class GatedDeltaNet(Block):
@@ -20,6 +25,7 @@ class GatedDeltaNet(Block):
     """
 
     home: ClassVar[str] = "linear_attention"
+    packages: ClassVar[str] = "flash-linear-attention and causal-conv1d"
 
     key_heads: Count
     value_heads: Count
@@ -63,3 +69,38 @@ class GatedDeltaNet(Block):
         mixed = 2 * n.key_heads * n.key_dim + n.value_heads * n.value_dim
         yield conv_state(mixed, n.kernel)
         yield state("recurrent_state", n.value_heads, n.key_dim, n.value_dim, dtype=self.state_dtype)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """As transformers computes it without kernels of other packages (`Qwen3NextGatedDeltaNet`, `OlmoHybridGatedDeltaNet`)."""
+        keys, values = self.key_heads * self.key_dim, self.value_heads * self.value_dim
+        mixed, gate, step, decay = self._read(tape, x, keys, values)
+        mixed = tape.causal_convolution("conv1d", mixed, self.kernel, "silu")
+        query, key, value = (tape.slice(mixed, width) for width in (keys, keys, values))
+        if self.key_heads != self.value_heads:
+            query, key = (tape.copy(part, self.value_heads * self.key_dim) for part in (query, key))
+        beta = tape.unary("sigmoid", step)
+        rate = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
+        shifted = tape.add(tape.cast(decay, FP32), tape.weight("dt_bias"))
+        made = gated_delta_rule(tape, query, key, value, tape.multiply(rate, tape.unary("softplus", shifted)), beta, self.value_heads)
+        normal = tape.rms_norm(made, name="norm.weight", parts=self.value_heads)
+        made = tape.cast(tape.multiply(normal, tape.unary("silu", tape.cast(gate, FP32))), made.dtype)
+        return tape.linear("out_proj", made)
+
+    def _read(self, tape: Tape, x: Value, keys: int, values: int) -> tuple[Value, Value, Value, Value]:
+        """What the convolution reads, the output gate, the step b and the decay a."""
+        if self.fused == "qkvz":
+            return self._divided(tape, x, keys, values)
+        if self.fused == "qkv":
+            mixed = tape.linear("qkv_proj", x)
+        else:
+            mixed = tape.join(*(tape.linear(name, x) for name in ("q_proj", "k_proj", "v_proj")))
+        return mixed, tape.linear("z_proj", x), tape.linear("b_proj", x), tape.linear("a_proj", x)
+
+    def _divided(self, tape: Tape, x: Value, keys: int, values: int) -> tuple[Value, Value, Value, Value]:
+        """Slices of the fused projections. They lie key head by key head, so that parts of several value heads are copied."""
+        whole, both = tape.linear("qkvz_proj", x), tape.linear("ba_proj", x)
+        query, key, value, gate = (tape.slice(whole, width) for width in (keys, keys, values, values))
+        step, decay = tape.slice(both, self.value_heads), tape.slice(both, self.value_heads)
+        if self.key_heads != self.value_heads:
+            value, gate, step, decay = (tape.copy(part) for part in (value, gate, step, decay))
+        return tape.join(query, key, value), gate, step, decay
