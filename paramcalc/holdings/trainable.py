@@ -124,7 +124,8 @@ def lora_targets(architecture: Architecture, method: Method) -> list[tuple[Modul
     """The modules that LoRA is put on, each with its rank."""
     every = modules(architecture)
     model_type = architecture.model_type
-    chosen, parameters, doubled, asked = _chosen(every, model_type, method.targets or LORA.get(model_type or "", "query-value"))
+    targets = method.targets or LORA.get(model_type or "", "query-value")
+    chosen, parameters, doubled, asked = _chosen(every, model_type, targets, images=architecture.root.image is not None)
     found = [(module, method.rank) for module in every if module.kind in (LINEAR, TABLE) and chosen(module)]
     stacked = [module for module in every if module.kind not in (LINEAR, TABLE) and named(parameters)(module.name)]
     if stacked and method.name == "dora":
@@ -144,8 +145,11 @@ def lora_targets(architecture: Architecture, method: Method) -> list[tuple[Modul
 Choice = tuple[Callable[[Module], bool], list[str], frozenset[str], list[str]]
 
 
-def _chosen(every: list[Module], model_type: str | None, targets: str) -> Choice:
-    """A test of modules, the names of stacked parameters, those that hold two matrices, and the names asked for."""
+def _chosen(every: list[Module], model_type: str | None, targets: str, *, images: bool = False) -> Choice:
+    """A test of modules, the names of stacked parameters, those that hold two matrices, and the names asked for.
+
+    PEFT knows no task of classifying `images`, and so adapts their classifiers as it does any dense layer.
+    """
     if targets.lower() == "all-linear":
         stacks = list(expert_names(model_type))
         if not any(module.kind == STACK for module in every):
@@ -153,7 +157,7 @@ def _chosen(every: list[Module], model_type: str | None, targets: str) -> Choice
         _, parameters, doubled = stacked_targets(model_type, stacks)
         # PEFT looks modules up by their last name and hands those names to the stack: a dense layer of that name is left out
         taken = named(stacks)
-        return lambda m: m.kind == LINEAR and not _is_output(m) and not taken(m.name), parameters, doubled, ["all-linear"]
+        return lambda m: m.kind == LINEAR and (images or not _is_output(m)) and not taken(m.name), parameters, doubled, ["all-linear"]
     if targets == "attention":
         return lambda m: m.kind == LINEAR and m.component == "attention", [], frozenset(), ["attention"]
     if targets == "query-value":

@@ -44,6 +44,8 @@ class Place(NamedTuple):
     """Whether decoding keeps a cache here; encoders and towers keep none."""
     trainable: bool = True
     """Whether the reference trains what is here; some modules are frozen when a model is made."""
+    image: tuple[int, ...] = ()
+    """Height and width of the images that come in, where it reads pixels."""
 
 
 class Part(BaseModel):
@@ -109,6 +111,8 @@ class Group(Part):
     """False for what the reference freezes when it makes the model."""
     repeat: Count = 1
     """How many equal copies stand one after another."""
+    image: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    """Height and width of the images that it reads, in pixels."""
     tower: str | None = None
     """Prefix of the components inside, as in `vision.attention`."""
     flow: list[str] = []

@@ -7,10 +7,11 @@ because what a framework keeps for the backward pass depends on exactly that. Ev
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from paramcalc.model.maps import MapTape
 from paramcalc.model.parts import Block, Place
 
 FP32 = "fp32"
@@ -37,7 +38,7 @@ class Storage:
 class Value:
     """A tensor of a forward pass: `tokens` rows of `width` elements in a format."""
 
-    __slots__ = ("dtype", "layout", "needs_grad", "storage", "tokens", "width")
+    __slots__ = ("dtype", "grid", "layout", "needs_grad", "storage", "tokens", "width")
 
     def __init__(
         self, tokens: int, width: int, dtype: str, storage: Storage, *, needs_grad: bool = False, layout: str = TOKENS_FIRST
@@ -48,16 +49,23 @@ class Value:
         self.storage = storage
         self.needs_grad = needs_grad
         self.layout = layout
+        self.grid: tuple[int, ...] = ()
+        """Height and width of the map that its tokens are, where they are one."""
 
     @property
     def elements(self) -> int:
         return self.tokens * self.width
 
+    def stored_in(self, storage: Storage) -> Value:
+        """An equal tensor, token by token in some memory."""
+        made = Value(self.tokens, self.width, self.dtype, storage, needs_grad=self.needs_grad)
+        made.grid = self.grid
+        return made
 
-class Tape(ABC):
+
+class Tape(MapTape):
     """Operations on values. The abstract ones are a framework's; the others are put together as the reference does it."""
 
-    batch: int
     length: int
     """Tokens of one sequence of the stream."""
     source: Value | None
@@ -84,10 +92,6 @@ class Tape(ABC):
     @abstractmethod
     def product(self, x: Value, weight: Value, width: int) -> Value:
         """x Wᵀ with a bare parameter, or one derived from it."""
-
-    @abstractmethod
-    def convolution(self, x: Value, tokens: int, width: int) -> Value:
-        """The block's convolution, which makes so many positions of so many channels."""
 
     @abstractmethod
     def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:

@@ -80,14 +80,6 @@ MLA = {
     "qk_rope_head_dim": 8,
     "v_head_dim": 16,
 }
-VISION = {
-    "hidden_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "intermediate_size": 56,
-    "image_size": 24,
-    "patch_size": 8,
-}
 
 
 def text(name: str, architecture: str, config: dict[str, Any], settings: tuple[Setting, ...] = FULL, **more: Any) -> Case:
@@ -262,18 +254,6 @@ CASES = [
         },
         settings=HALF,
     ),
-    Case("vit", "vit", "ViTForImageClassification", VISION, "image", FULL, (24, 24)),
-    Case("deit", "deit", "DeiTForImageClassification", VISION, "image", FULL, (24, 24)),
-    Case("dinov2", "dinov2", "Dinov2ForImageClassification", VISION, "image", FULL, (24, 24)),
-    Case(
-        "resnet",
-        "resnet",
-        "ResNetForImageClassification",
-        {"embedding_size": 8, "hidden_sizes": [16, 24], "depths": [1, 2]},
-        "image",
-        FULL,
-        (32, 32),
-    ),
     Case(
         "whisper",
         "whisper",
@@ -289,14 +269,6 @@ CASES = [
             "decoder_start_token_id": 1,
         },
         "speech",
-        FULL,
-    ),
-    Case(
-        "clip",
-        "clip",
-        "CLIPModel",
-        {"text_config": {**TEXT, "num_key_value_heads": 6}, "vision_config": VISION, "projection_dim": 32},
-        "clip",
         FULL,
     ),
 ]

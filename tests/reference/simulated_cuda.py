@@ -51,6 +51,8 @@ def simulated() -> Iterator[FakeTensorMode]:
         (masking_utils, "find_packed_sequence_indices", lambda *_: None),
         (torch.nn.Module, "_apply", converted),
         (torch.cuda, "get_device_capability", lambda *_: (9, 0)),
+        # rates of stochastic depth are read from such a tensor when a model is made
+        (torch, "linspace", linspace),
         # some initialisers look at values
         (PreTrainedModel, "initialize_weights", lambda *_, **__: None),
     )
@@ -66,6 +68,28 @@ def simulated() -> Iterator[FakeTensorMode]:
 
 
 _preprocess = masking_utils._preprocess_mask_arguments
+
+
+class Rate(float):
+    """A number that says its value as a tensor does."""
+
+    def item(self) -> float:
+        return float(self)
+
+
+class Rates(list[Rate]):
+    """Numbers in a row, divided and read as a tensor's are."""
+
+    def split(self, sizes: list[int]) -> list[Rates]:
+        return [Rates(self[sum(sizes[:at]) : sum(sizes[: at + 1])]) for at in range(len(sizes))]
+
+    def tolist(self) -> list[Rate]:
+        return list(self)
+
+
+def linspace(start: float, end: float, steps: int, **_: Any) -> Rates:
+    """`torch.linspace` with values, which a fake tensor does not have."""
+    return Rates(Rate(start + (end - start) * at / max(1, steps - 1)) for at in range(steps))
 
 
 def without_mask(*args: Any, **options: Any) -> Any:

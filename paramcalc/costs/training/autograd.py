@@ -119,6 +119,7 @@ class Recorder(Tape):
         needs_grad = differentiable and any(value.needs_grad for value in inputs)
         storage = inputs[0].storage if view else Storage(tokens * width * BYTES[dtype], name, self.where, kind)
         made = Value(tokens, width, dtype, storage, needs_grad=needs_grad, layout=layout or inputs[0].layout)
+        made.grid = next((value.grid for value in inputs if value.grid and value.tokens == tokens), ())
         kept = (*saved, storage) if keeps_result else saved
         self.ops.append(Op(name, inputs, made, kept if needs_grad else (), passes or view, temporary, backward, self.where))
         return made
@@ -249,11 +250,6 @@ class Recorder(Tape):
     def prepend(self, x: Value, front: Value) -> Value:
         rows = x.tokens + self.batch * (front.elements // x.width)
         return self.emit("join", (front, x), rows, x.width, promoted(front, x), layout=TOKENS_FIRST)
-
-    def first(self, x: Value) -> Value:
-        made = self.emit("first token", (x,), self.batch, x.width, x.dtype, view=True, layout=STRIDED)
-        self.ops[-1] = self.ops[-1]._replace(passes=False)
-        return made
 
     def pick(self, x: Value, width: int) -> Value:
         places = self.kept(BYTES["int64"], "index")

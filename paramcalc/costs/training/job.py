@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from paramcalc.costs.quantization.scheme import NONE, Scheme, scheme_named
@@ -12,7 +13,9 @@ from paramcalc.costs.training.model_tape import Recipe
 from paramcalc.costs.training.optimizers import OPTIMIZERS, optimizer_named
 from paramcalc.holdings.trainable import ALIASES, METHODS, Method
 from paramcalc.model.architecture import Architecture
+from paramcalc.model.blocks.convolution import Convolution
 from paramcalc.model.blocks.dense import Dense
+from paramcalc.model.parts import Group
 from paramcalc.words.errors import UsageError
 from paramcalc.words.nearest import did_you_mean
 from paramcalc.words.sizes import MAX_SIZE
@@ -20,6 +23,8 @@ from paramcalc.words.sizes import MAX_SIZE
 GIVEN, READ, DEFAULT = "given", "read", "default"
 LENGTH = 2048
 """Tokens of a sequence where nothing says; the model's own context where that is shorter."""
+IMAGE = (224, 224)
+"""Height and width of an image where neither the input nor its family says, as the published preprocessors of such models have it."""
 PRECISIONS: dict[str, tuple[str, str | None]] = {
     "fp32": ("fp32", None),
     "bf16": ("bf16", None),
@@ -106,6 +111,8 @@ class Settings(NamedTuple):
     length: int
     inputs: tuple[Input, ...]
     warnings: tuple[str, ...]
+    image: tuple[int, ...] = ()
+    """Height and width of the images that the model itself begins with, if it does."""
 
     @property
     def adapted(self) -> bool:
@@ -154,12 +161,29 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     )
     fixed = architecture.root.tokens
     length = fixed if isinstance(fixed, int) else job.seq_len or _length(architecture)
+    image, pictures = _image(architecture)
     warnings = []
     if job.seq_len and job.seq_len != length:
         warnings.append(f"the model takes {length:,} tokens, whatever seq_len says")
     if architecture.context and length > architecture.context:
         warnings.append(f"{length:,} tokens are more than the {architecture.context:,} that the model was made for")
-    return Settings(job, method, recipe, scheme, length, tuple(_inputs(job, length, scheme, scheme_from)), tuple(warnings))
+    shown = [row for row in _inputs(job, length, scheme, scheme_from) if row.name != "seq_len" or not image]
+    return Settings(job, method, recipe, scheme, length, (*shown, *pictures), tuple(warnings), image)
+
+
+def _image(architecture: Architecture) -> tuple[tuple[int, ...], list[Input]]:
+    """The size of the images that a model begins with, or none; and what to say about those that it or a tower of it reads."""
+    root = architecture.root
+    towers = [part for part in root.parts.values() if isinstance(part, Group) and part.image]
+    first = next(iter(root.parts.values()), None)
+    if root.image is None and isinstance(first, Convolution) and len(first.axes) == len(IMAGE) and not isinstance(root.tokens, int):
+        return IMAGE, [Input("image_size", _sides(IMAGE), DEFAULT)]
+    sizes = [group.image for group in (root, *towers) if group.image]
+    return tuple(root.image or ()), [Input("image_size", _sides(size), READ) for size in sizes]
+
+
+def _sides(image: Sequence[int]) -> str:
+    return " × ".join(map(str, image))
 
 
 def _length(architecture: Architecture) -> int:

@@ -39,8 +39,13 @@ def plain(tape: Recorder, of: Loss) -> Value:
     """Cross entropy on all logits at once."""
     tape.where = "loss"
     logits = tape.cast(of.logits, FP32) if of.causal or of.wide else of.logits
+    return cross_entropy(tape, logits, *labels(tape, of))
+
+
+def cross_entropy(tape: Recorder, logits: Value, *labels: Storage) -> Value:
+    """The framework's own, with labels that were made for it."""
     logarithms = tape.high(tape.emit("log softmax", (logits,), logits.tokens, logits.width, logits.dtype, keeps_result=True))
-    saved = (logarithms.storage, *labels(tape, of), tape.kept(BYTES[logarithms.dtype], "sum of weights"))
+    saved = (logarithms.storage, *labels, tape.kept(BYTES[logarithms.dtype], "sum of weights"))
     return tape.emit("negative log-likelihood", (logarithms,), 1, 1, logarithms.dtype, saved=saved)
 
 
@@ -78,5 +83,30 @@ def fused(tape: Recorder, of: Loss) -> Value:
     return made
 
 
+def softmax_contrast(tape: Recorder, logits: Value, name: str) -> Value:
+    """Half the sum of two cross entropies, of a text among images and of an image among texts; the labels are made on the way."""
+    _plain_only(name)
+    halves = []
+    for _ in ("texts", "images"):
+        numbers = tape.kept(BYTES["int64"] * logits.tokens, "numbers of pairs")
+        halves.append(cross_entropy(tape, logits, numbers))
+    return tape.scale(tape.add(*halves))
+
+
+def sigmoid_contrast(tape: Recorder, logits: Value, name: str) -> Value:
+    """The logarithm of a sigmoid of each pair, with a sign (in fp32) that tells whether the two belong together."""
+    _plain_only(name)
+    signs = tape.kept(logits.elements * BYTES[FP32], "signs of pairs")
+    signed = tape.emit("multiply", (logits,), logits.tokens, logits.width, FP32, saved=(signs,))
+    return tape.scale(tape.mean(tape.unary("logsigmoid", signed)))
+
+
+def _plain_only(name: str) -> None:
+    if name != "plain":
+        raise UsageError(f"the {name} loss is for logits of a vocabulary, and this model compares pairs", place="loss", hint="plain")
+
+
+CONTRASTS: dict[str, Callable[[Recorder, Value, str], Value]] = {"softmax": softmax_contrast, "sigmoid": sigmoid_contrast}
+"""Losses of pairs by the kind of the contrast."""
 LOSSES: dict[str, Callable[[Recorder, Loss], Value]] = {"plain": plain, "fused": fused, "chunked": chunked}
 """Ways to compute the loss by name."""

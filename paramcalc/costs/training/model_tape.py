@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, prefixed, with_adapter
 from paramcalc.costs.training.autograd import BYTES, LOW, Op, Ops
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
 from paramcalc.costs.training.liveness import Backward, Scene, forward
+from paramcalc.costs.training.maps import MapRecorder
 from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.architecture import Placed
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
-from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
+from paramcalc.model.tape import FP32, HEADS_FIRST, TOKENS_FIRST, Storage, Value
 
 
 class Recipe(NamedTuple):
@@ -33,7 +35,7 @@ class Recipe(NamedTuple):
     """Whether attention's core is computed again on the way back, and keeps its operands alone (Korthikanti et al. 2022, §5)."""
 
 
-class ModelTape(AttentionRecorder):
+class ModelTape(AttentionRecorder, MapRecorder):
     """Records the forward pass of one architecture."""
 
     def __init__(self, batch: int, length: int, recipe: Recipe, adapted: Adapted, *, sequence_parallel: int = 1) -> None:
@@ -89,7 +91,7 @@ class ModelTape(AttentionRecorder):
         """Autocast's copy of a weight, made once and kept for the pass."""
         if self.autocast is None or weight.dtype != FP32 or weight.storage.kind != "parameter":
             return self.low(weight)
-        name = weight.storage.name
+        name = f"{weight.storage.name} {weight.elements}"  # parts of one matrix are cast apart
         if name not in self.copies or not weight.needs_grad:
             self.copies[name] = self.low(weight)
         return self.copies[name]
@@ -141,6 +143,12 @@ class ModelTape(AttentionRecorder):
         self.given = made.storage.bytes
         return made
 
+    def pixels(self, channels: int, image: tuple[int, ...]) -> Value:
+        """The input of a model that sees images of a height and a width."""
+        made = self.features(channels, prod(image))
+        made.grid = image
+        return made
+
     def adapter(self, name: str) -> Value:
         """A parameter that the method adds."""
         row = self.added[name]
@@ -176,12 +184,6 @@ class ModelTape(AttentionRecorder):
         weights = (self.weight(name),) if self.has(name) else ()
         saved = (x.storage, self.kept(4 * x.tokens * parts, "reciprocal deviation"))
         return self.emit("rms norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved, layout=TOKENS_FIRST)
-
-    def convolution(self, x: Value, tokens: int, width: int) -> Value:
-        """Keeps its input and its kernels, whichever gradients are asked for; the kernel library's workspace is not known."""
-        low, kernels = self.low(x), self.low_weight(self.weight("weight"))
-        saved = (low.storage, kernels.storage)
-        return self.emit("convolution", (low, kernels), tokens, width, low.dtype, saved=saved, layout=STRIDED)
 
     def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
         """As `convolution`; the reference passes a view of the filters, of which autocast keeps no copy for another use."""

@@ -216,6 +216,8 @@ def not_modelled(settings: Settings, rank: Rank) -> tuple[str, ...]:
     ]
     if settings.devices > 1:
         missing.append("buffers of collective communication (NCCL: some hundred MB per process)")
+    if rank.convolves:
+        missing.append("workspaces of convolutions (cuDNN takes what its fastest algorithm asks for)")
     if settings.job.checkpointing == "full":
         missing.append("states of random number generators that checkpointing keeps on the host")
     return (*missing, *(f"{name}: its activations" for name in rank.skipped))

@@ -34,6 +34,8 @@ class Rank(NamedTuple):
     host: int = 0
     model_type: str | None = None
     skipped: tuple[str, ...] = ()
+    convolves: bool = False
+    """Whether it has convolutions, whose kernels take memory of their own."""
     warnings: tuple[str, ...] = ()
 
 
@@ -93,7 +95,18 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     passes = run_passes(segments, policy._replace(held=policy.held & there))
     warnings = ["parameters come from the host for each layer"] if gathered.offloaded else []
     warnings += [f"{part} reads images and is left out where there are none" for part in made.walk.left_out]
-    return Rank(name, kept, passes, inputs, made.trained, host, made.architecture.model_type, tuple(made.walk.skipped), tuple(warnings))
+    return Rank(
+        name=name,
+        states=kept,
+        passes=passes,
+        inputs=inputs,
+        trained=made.trained,
+        host=host,
+        model_type=made.architecture.model_type,
+        skipped=tuple(made.walk.skipped),
+        convolves=any(op.name == "convolution" for segment in segments for op in segment.ops),
+        warnings=tuple(warnings),
+    )
 
 
 def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -> tuple[Walk, ModelTape]:
@@ -110,6 +123,7 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
         loss=job.loss,
         inputs_need_grad=needs,
         last_n=settings.method.last_n if settings.method.name == "last-n" else 0,
+        image=settings.image,
     )
     walk.record()
     return walk, tape

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 from paramcalc.costs.training import flow
 from paramcalc.costs.training.autograd import BYTES, Op, Ops
-from paramcalc.costs.training.loss import LOSSES, Loss
+from paramcalc.costs.training.given import given, no_input
+from paramcalc.costs.training.loss import CONTRASTS, LOSSES, Loss
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.model.architecture import Architecture, joined
 from paramcalc.model.blocks.attention import Attention
-from paramcalc.model.blocks.convolution import Convolution
-from paramcalc.model.blocks.dense import Dense
+from paramcalc.model.blocks.contrast import Contrast
 from paramcalc.model.blocks.embedding import Embedding
-from paramcalc.model.blocks.feed_forward import FeedForward
 from paramcalc.model.blocks.head import Head
 from paramcalc.model.blocks.tensor import Tensor
 from paramcalc.model.parts import Block, Group, Place
@@ -44,13 +43,21 @@ class Walk:
     """Records an architecture on a tape."""
 
     def __init__(
-        self, architecture: Architecture, tape: ModelTape, *, loss: str = "plain", inputs_need_grad: bool = False, last_n: int = 0
+        self,
+        architecture: Architecture,
+        tape: ModelTape,
+        *,
+        loss: str = "plain",
+        inputs_need_grad: bool = False,
+        last_n: int = 0,
+        image: tuple[int, ...] = (),
     ) -> None:
         self.architecture = architecture
         self.tape = tape
         self.loss = loss
         self.inputs_need_grad = inputs_need_grad
         self.last_n = last_n
+        self.image = image
         self.segments: list[Segment] = []
         self.skipped: list[str] = []
         self.left_out: list[str] = []
@@ -66,13 +73,18 @@ class Walk:
         """The operations of the output matrix and the loss."""
         self.sources = {block.source_tokens for block, _ in architecture.blocks() if isinstance(block, Attention)} - {None}
         """Fixed numbers of tokens that cross attention reads: an encoder is what makes so many."""
+        self.contrasts = any(isinstance(block, Contrast) for block, _ in architecture.blocks())
+        """Whether two towers end in vectors that are compared."""
+        self.reads = any(isinstance(block, Embedding) and not place.tower for block, place in architecture.blocks())
+        """Whether it looks tokens up; a tower beside that is left out, unless its end is compared with the other's."""
         self.traced: dict[tuple[str, bool, bool, str], Segment] = {}
 
     def record(self) -> list[Segment]:
         """All segments in the order of the forward pass, the loss last."""
         root = self.architecture.root
         tokens = "context" if root.tokens is None else root.tokens
-        self._parts(root, Place(width=Size(root.width or 0, "hidden_size"), tokens=tokens, cached=root.cache is not False))
+        place = Place(width=Size(root.width or 0, "hidden_size"), tokens=tokens, cached=root.cache is not False, image=self.image)
+        self._parts(root, place)
         if self.stream is None:
             raise UsageError(f"{self.architecture.name} has no layers that a stream runs through", place="model")
         self._close()
@@ -103,8 +115,7 @@ class Walk:
             return
         part = group.parts[name]
         if isinstance(part, Block) and not isinstance(part, Embedding):
-            joined = sum(each.shape[-2] for each in group.parts.values() if isinstance(each, Tensor) and each.joins)
-            self.stream = given(self.tape, part, placed(part, name, at), joined)
+            self.stream = given(self.tape, part, placed(part, name, at), group)
 
     def _one(self, group: Group, name: str, at: Place, x: Value | None) -> Value | None:
         part = group.parts[name]
@@ -112,7 +123,7 @@ class Walk:
         self.stream = x
         if isinstance(part, Block):
             self._block(part, name, place)
-        elif part.tower:
+        elif part.tower and self.reads and not self.contrasts:
             self.skipped.append(f"{name} (a {part.tower} tower)")
         else:
             self._group(part, name, place)
@@ -127,10 +138,14 @@ class Walk:
             return
         before = len(self.tape.ops)
         made = forward(self.tape, block, stream, place)
-        if stream is None and self.inputs_need_grad and not made.needs_grad:
+        if self.inputs_need_grad and (stream is None or stream.storage.kind == "input"):
             made.needs_grad = True
         self.stream = made
-        if isinstance(block, Head) or (not place.tower and name == "head"):
+        if isinstance(block, Contrast):
+            self.logits = made
+            self.stream = CONTRASTS[block.loss](self.tape, made, self.loss)
+            self.head_ops = tuple(self.tape.ops[before:])
+        elif isinstance(block, Head) or (name == "head" and not place.tower and not self.contrasts):
             self.logits = made
             stated = block.next_token if isinstance(block, Head) else None
             causal = self.decodes and self.tape.source is None if stated is None else stated
@@ -140,17 +155,17 @@ class Walk:
             self.head_ops = tuple(self.tape.ops[before:])
 
     def _group(self, group: Group, name: str, place: Place) -> None:
-        if (group.tokens == "source" or group.tokens in self.sources) and self.tape.source is None:
-            length = self.tape.length
-            if isinstance(group.tokens, int):
-                self.tape.length = group.tokens
-            self._parts_of_stack(group, place)
+        compared = self.contrasts and place.part == name
+        encodes = (group.tokens == "source" or group.tokens in self.sources or compared) and self.tape.source is None
+        length = self.tape.length
+        if isinstance(group.tokens, int) and (encodes or group.tower):
+            self.tape.length = group.tokens
+        self._parts_of_stack(group, place)
+        self.tape.length = length
+        if encodes:
             self._close()
             self.tape.source, self.tape.relative = self.stream, None
             self.stream = self.entry = None
-            self.tape.length = length
-        else:
-            self._parts_of_stack(group, place)
 
     def _parts_of_stack(self, group: Group, place: Place) -> None:
         """A group's own parts, then its layers; all of it again where the group is repeated."""
@@ -197,7 +212,7 @@ class Walk:
                 times = count if same and not alone else 1
                 self.segments.append(done._replace(times=times))
                 count -= times
-                self.stream = Value(done.exit.tokens, done.exit.width, done.exit.dtype, done.exit.storage, needs_grad=done.exit.needs_grad)
+                self.stream = done.exit.stored_in(done.exit.storage)
         self.entry = self.stream
 
     def _runs(self, group: Group, place: Place) -> Iterator[tuple[str, int, bool]]:
@@ -221,13 +236,7 @@ class Walk:
         key = (at.part, stream.needs_grad, frozen, f"{stream.dtype} {self.pending is not None}")
         if key in self.traced:
             return self.traced[key]
-        entry = Value(
-            stream.tokens,
-            stream.width,
-            stream.dtype,
-            Storage(stream.elements * BYTES[stream.dtype], "layer input", at.path),
-            needs_grad=stream.needs_grad,
-        )
+        entry = stream.stored_in(Storage(stream.elements * BYTES[stream.dtype], "layer input", at.path))
         ops, self.tape.ops, self.tape.frozen = self.tape.ops, [], frozen
         copies, self.tape.copies = self.tape.copies, {}
         if self.pending:
@@ -259,6 +268,8 @@ class Walk:
         """A part of a layer that the stream does not pass."""
         if isinstance(part, Embedding) and part.index == "relative":
             self.tape.beside(part, at)
+        elif isinstance(part, Tensor) and part.relative:
+            forward(self.tape, part, None, at)
         else:
             self.skipped.append(f"{at.part}, which stands beside the stream")
 
@@ -291,24 +302,6 @@ def optional(layer: Block | Group) -> bool:
     return isinstance(layer, Group) and any(isinstance(part, Attention) and part.optional for part in layer.parts.values())
 
 
-def given(tape: ModelTape, block: Block, place: Place, joined: int = 0) -> Value:
-    """What the caller hands to a model that looks nothing up: features, one row a token, or pixels and frames for a convolution
-    that makes the tokens, of which `joined` stand beside. Raises UsageError for anything else."""
-    if isinstance(block, Dense | FeedForward):
-        return tape.features(int(block.inputs or place.width))
-    if isinstance(block, Convolution) and isinstance(place.tokens, int) and block.divides:
-        return tape.features(int(block.inputs or place.width), (place.tokens - joined) * block.strides)
-    raise no_input(place)
-
-
-def no_input(place: Place) -> UsageError:
-    return UsageError(
-        f"the input of {place.part}, where the model begins, is not known",
-        place="model",
-        hint="count and infer know this architecture; train does not yet",
-    )
-
-
 def placed(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Place:
     """Where a part stands, without the counting of copies."""
     path = joined(at.path, part.path if part.path is not None else "" if layer else name)
@@ -320,4 +313,5 @@ def placed(part: Block | Group, name: str, at: Place, *, layer: bool = False) ->
         tokens=at.tokens if part.tokens is None else part.tokens,
         cached=at.cached if part.cache is None else part.cache,
         tower=part.tower or at.tower,
+        image=at.image if part.image is None else tuple(part.image),
     )

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import Tree, document, labels, layer_norm, stack, tree, under
+from paramcalc.gate.families.recipes import Tree, document, labels, layer_norm, tree, under
 from paramcalc.gate.families.vision import (
     BERT,
     Words,
     attention,
     classifier,
+    deepening,
     encoder_layer,
     feed_forward,
+    first,
+    image,
+    mask_token,
+    mean,
     pair,
     patch_embedding,
     patches,
@@ -58,7 +63,8 @@ def distances(c: Config, path: str) -> Tree:
     """A bias per head for every distance between two patches, and three for the class token."""
     (height, width), side = pair(c, "image_size"), c.size("patch_size")
     rows = (2 * (height // side) - 1) * (2 * (width // side) - 1) + 3
-    return token(path, max(1, rows), c.size("num_attention_heads")) | {"component": "position_embedding"}
+    table = token(path, max(1, rows), c.size("num_attention_heads"))
+    return table | {"component": "position_embedding", "relative": "made"}
 
 
 def beit(c: Config, spelling: Spelling = BEIT) -> Tree:
@@ -68,24 +74,25 @@ def beit(c: Config, spelling: Spelling = BEIT) -> Tree:
         words = words._replace(scales=())
     parts: Tree = {
         "patches": patch_embedding(c, "embeddings.patch_embeddings.projection"),
-        "cls_token": token("embeddings.cls_token", 1, 1, width),
+        "cls_token": token("embeddings.cls_token", 1, 1, width) | {"joins": True},
     }
     if c.flag("use_mask_token"):
-        parts["mask_token"] = token("embeddings.mask_token", 1, 1, width)
+        parts["mask_token"] = mask_token("embeddings.mask_token", 1, 1, width)
     if c.flag("use_absolute_position_embeddings"):
         parts["position"] = {"rows": patches(c) + 1, "bare": True, "path": "embeddings.position_embeddings"}
     if c.flag("use_shared_relative_position_bias"):
         parts["relative"] = distances(c, spelling.shared)
     more = {"relative": distances(c, spelling.relative)} if c.flag("use_relative_position_bias") else {}
-    layer = encoder_layer(words, attention(c, words, bias=["q", "v", "o"]), feed_forward(c, words), width=width, **more)
-    parts["layers"] = stack(spelling.layers, {"layer": layer}, f"{c.size('num_hidden_layers')} layer")
+    attend = attention(c, words, bias=["q", "v", "o"], relative=True if more or "relative" in parts else None)
+    layer = encoder_layer(words, attend, feed_forward(c, words), width=width, **more)
+    parts["layers"] = deepening(spelling.layers, layer, c.size("num_hidden_layers"), c.number("drop_path_rate"))
     pooled = task == "image_classification" or (task == "base" and spelling.pooled)
     if not c.flag("use_mean_pooling", True):
-        parts["norm"] = layer_norm("layernorm")
+        parts |= {"norm": layer_norm("layernorm")} | ({"pool": first()} if pooled else {})
     elif pooled:
-        parts["norm"] = layer_norm("pooler.layernorm")
+        parts |= {"pool": mean(), "norm": layer_norm("pooler.layernorm")}
     parts = parts if task == "base" else under(f"{spelling.base}.", parts)
-    return document(c, parts | head(c, task, spelling), tokens=patches(c) + 1, cache=False)
+    return document(c, parts | head(c, task, spelling), tokens=patches(c) + 1, cache=False, image=image(c))
 
 
 def head(c: Config, task: str, spelling: Spelling) -> Tree:

@@ -8,7 +8,20 @@ from typing import Any
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.nesting import nested, tower, whole
 from paramcalc.gate.families.recipes import Tree, document, layer_norm, stack, tree, under
-from paramcalc.gate.families.vision import CLIP, attention, classifier, encoder_layer, feed_forward, patch_embedding, patches, refuse, token
+from paramcalc.gate.families.vision import (
+    CLIP,
+    attention,
+    classifier,
+    encoder_layer,
+    feed_forward,
+    first,
+    image,
+    mean,
+    patch_embedding,
+    patches,
+    refuse,
+    token,
+)
 
 TORCH_ATTENTION = {"qkv_proj.weight": "in_proj_weight", "qkv_proj.bias": "in_proj_bias", "o_proj": "out_proj"}
 """The names inside torch's own multi-head attention."""
@@ -23,9 +36,10 @@ def text_encoder(c: Config, *, headed: bool = False) -> Tree:
     """The text side of CLIP (Radford et al. 2021); SigLIP's (Zhai et al. 2023) ends in a projection of its own."""
     parts: Tree = {
         "embedding": {"vocabulary": c.size("vocab_size"), "path": "embeddings.token_embedding"},
-        "position": {"rows": c.size("max_position_embeddings"), "path": "embeddings.position_embedding"},
+        "position": {"rows": c.size("max_position_embeddings"), "path": "embeddings.position_embedding", "index": "kept"},
         "layers": layers(c),
         "norm": layer_norm("final_layer_norm"),
+        "pool": {"kind": "pooling", "type": "last" if headed else "end"},
     }
     if headed:
         outputs = c.optional("projection_size") or c.size("hidden_size")
@@ -39,13 +53,14 @@ def vision_encoder(c: Config, *, prefix: str = "", before: str = "pre_layrnorm")
     rows = patches(c) + 1
     parts = {
         "patches": patch_embedding(c, "embeddings.patch_embedding", bias=False),
-        "cls_token": token("embeddings.class_embedding", c.size("hidden_size")),
-        "position": {"rows": rows, "path": "embeddings.position_embedding"},
+        "cls_token": token("embeddings.class_embedding", c.size("hidden_size")) | {"joins": True},
+        "position": {"rows": rows, "path": "embeddings.position_embedding", "index": "kept"},
         "embedding_norm": layer_norm(before),
         "layers": layers(c),
+        "pool": first(),
         "norm": layer_norm("post_layernorm"),
     }
-    return document(c, projected(c, under(prefix, parts), "visual"), tokens=rows, cache=False)
+    return document(c, projected(c, under(prefix, parts), "visual"), tokens=rows, cache=False, image=image(c))
 
 
 def projected(c: Config, parts: Tree, side: str) -> Tree:
@@ -85,7 +100,7 @@ def siglip_vision(
     rows = c.size("num_patches") if flat else patches(c) if placed else None
     parts: Tree = {"patches": flattened(c) if flat else patch_embedding(c, "embeddings.patch_embedding")}
     if placed:
-        parts["position"] = {"rows": rows, "path": "embeddings.position_embedding"}
+        parts["position"] = {"rows": rows, "path": "embeddings.position_embedding", "index": "kept"}
     parts |= {"layers": layers(c), "norm": layer_norm("post_layernorm")}
     if pooled or (headed and c.flag("vision_use_head", True)):
         parts["attention_pooling"] = attention_pooling(c)
@@ -93,15 +108,15 @@ def siglip_vision(
         refuse(c)
     if c.architecture().endswith("VisionTransformer"):  # the inner class of the one with a prefix
         prefix = ""
-    return document(c, under(prefix, parts | (after or {})), tokens=rows, cache=False)
+    return document(c, under(prefix, parts | (after or {})), tokens=rows, cache=False, image=None if flat else image(c))
 
 
 def attention_pooling(c: Config) -> Tree:
     """A learned query that attends to all patches, then a feed-forward network."""
+    names = {name: f"attention.{path}" for name, path in TORCH_ATTENTION.items()}
     return {
         "path": "head",
-        "probe": token("probe", 1, 1, c.size("hidden_size")),
-        "attention": attention(c, CLIP, path="attention", fused="qkv", names=TORCH_ATTENTION),
+        "attention": {"kind": "probe_attention", "path": "", "heads": c.size("num_attention_heads"), "names": names},
         "norm": layer_norm("layernorm"),
         "feed_forward": feed_forward(c, CLIP),
         "flow": ["attention", "norm feed_forward +"],
@@ -117,20 +132,30 @@ def clip(c: Config, *, biased: bool = False, projections: bool = True) -> Tree:
     parts = tower(vision, "vision", "vision_model")
     width = parts["vision"]["width"]
     if task == "image_classification":
-        parts |= tree(head=classifier(c, "classifier", width))
-        return document(c, parts, width=width, cache=False)
+        return classifying(c, parts, width)
     if task != "base":
         refuse(c)
     parts = nested(text, "text", "text_model") | parts
-    if projections:
-        size = c.size("projection_dim")
-        sides = {"vision_projection": ("visual_projection", width), "text_projection": ("text_projection", parts["text"]["width"])}
-        for name, (path, inputs) in sides.items():
-            parts[name] = {"kind": "dense", "path": path, "inputs": inputs, "outputs": size, "bias": False}
-    parts["logit_scale"] = token("logit_scale", *([1] if biased else []))
-    if biased:
-        parts["logit_bias"] = token("logit_bias", 1) | {"type": "bias"}
+    parts["contrast"] = contrast(c, parts["text"]["width"], width, biased, projections)
     return document(c, parts, width=parts["text"]["width"], context=text.optional("max_position_embeddings"), cache=False)
+
+
+def classifying(c: Config, parts: Tree, width: int) -> Tree:
+    """The image side alone, without what makes one vector for a pair, and classes told from the mean of all patches."""
+    vision = parts["vision"]
+    used = [name for name, part in vision.items() if isinstance(part, dict) and name not in ("pool", "attention_pooling")]
+    if "pool" in vision:
+        used.remove("norm")
+    parts = {"vision": vision | {"flow": used}, "pool": mean()} | tree(head=classifier(c, "classifier", width))
+    about = {key: vision[key] for key in ("tokens", "image") if key in vision}
+    return document(c, parts, width=width, cache=False, **about)
+
+
+def contrast(c: Config, text: int, vision: int, biased: bool, projections: bool) -> Tree:
+    """Both vectors in a shared space, and the scale (and SigLIP's bias) of their similarities."""
+    names = {"image_proj": "visual_projection", "text_proj": "text_projection"}
+    shared = {"size": c.size("projection_dim"), "image": vision, "text": text, "names": names} if projections else {}
+    return {"path": "", "loss": "sigmoid" if biased else "softmax"} | shared
 
 
 def any_two(c: Config) -> Tree:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, labels, layer_norm, plain_activation, rate, tree
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, labels, layer_norm, plain_activation, rate, stack, tree
 from paramcalc.words.sizes import MAX_SIZE
 
 SCALED = ["norm_1 attention scale_1 +", "norm_2 feed_forward scale_2 +"]
@@ -48,6 +48,11 @@ def pair(c: Config, key: str) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
+def image(c: Config) -> list[int] | None:
+    """Height and width of an image, where the config says; None where it does not."""
+    return list(pair(c, "image_size")) if c.value("image_size") is not None else None
+
+
 def patches(c: Config, image: str = "image_size", patch: str = "patch_size") -> int:
     """How many whole patches fit into an image; none into one that is smaller than a patch."""
     (height, width), (rows, columns) = pair(c, image), pair(c, patch)
@@ -64,6 +69,21 @@ def patch_embedding(c: Config, path: str, **fields: Any) -> Tree:
 def token(path: str, *shape: int) -> Tree:
     """A learned vector that stands among the patches, or for a missing one."""
     return {"kind": "tensor", "path": path, "shape": list(shape)}
+
+
+def mask_token(path: str, *shape: int) -> Tree:
+    """A learned vector that stands for a patch that is hidden."""
+    return token(path, *shape) | {"masks": True}
+
+
+def first() -> Tree:
+    """The class token alone."""
+    return {"kind": "pooling", "type": "first"}
+
+
+def mean() -> Tree:
+    """The mean of all tokens, or of all but those in front."""
+    return {"kind": "pooling", "type": "global"}
 
 
 def head_size(c: Config, heads: int, width: int) -> int:
@@ -110,13 +130,28 @@ def feed_forward(c: Config, words: Words, **fields: Any) -> Tree:
 def encoder_layer(words: Words, attention: Tree, feed_forward: Tree, *, norm: Any = layer_norm, width: int = 0, **more: Tree) -> Tree:
     """A pre-norm layer; `width` is that of the gains of its branches, and `more` what else stands in it."""
     layer: Tree = {"norm_1": norm(words.norm_1), "attention": attention}
-    scales = [token(path, width) for path in words.scales]
+    scales = [token(path, width) | {"scales": True} for path in words.scales]
     if scales:
         layer["scale_1"] = scales[0]
     layer |= {"norm_2": norm(words.norm_2), "feed_forward": feed_forward}
     if scales:
         layer["scale_2"] = scales[1]
     return layer | more | {"flow": SCALED if scales else PRE_NORM}
+
+
+def stochastic(layer: Tree, rate: float) -> Tree:
+    """A layer whose branches are dropped as a whole at a rate (stochastic depth, Huang et al. 2016)."""
+    if not rate > 0:
+        return layer
+    flow = [step.replace(" +", " drop +") for step in layer["flow"]]
+    return layer | {"drop": {"kind": "dropout", "rate": rate, "whole": True}, "flow": flow}
+
+
+def deepening(path: str, layer: Tree, number: int, rate: float, **fields: Any) -> Tree:
+    """Equal layers whose branches are dropped at a rate that grows with depth, from none in the first."""
+    if not rate > 0 or number < 2:
+        return stack(path, {"layer": layer}, f"{number} layer", **fields)
+    return stack(path, {"first": layer, "layer": stochastic(layer, rate)}, f"first, {number - 1} layer", **fields)
 
 
 def classifier(c: Config, path: str, inputs: int | None = None, default: int = 2) -> Tree:

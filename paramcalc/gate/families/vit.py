@@ -14,9 +14,13 @@ from paramcalc.gate.families.vision import (
     classifier,
     encoder_layer,
     feed_forward,
+    first,
+    image,
+    mask_token,
     patch_embedding,
     patches,
     refuse,
+    stochastic,
     token,
 )
 
@@ -26,7 +30,7 @@ DINO = Words("norm1", "attention", "norm2", "mlp", scales=("layer_scale1.lambda1
 def finished(c: Config, parts: Tree, base: str, head: Tree, tokens: int) -> Tree:
     """An encoder with the head of its task; with one, the encoder's names stand under `base`."""
     parts = under(f"{base}.", parts) if c.task("base") not in ("base", "backbone") else parts
-    return document(c, parts | head, tokens=tokens, cache=False)
+    return document(c, parts | head, tokens=tokens, cache=False, image=image(c))
 
 
 def pooler(c: Config) -> Tree:
@@ -59,21 +63,21 @@ def vit(
     parts: Tree = {"patches": patch(c, "embeddings.patch_embeddings.projection")}
     parts |= {name: token(f"embeddings.{name}", 1, 1, width) | {"joins": True} for name in tokens}
     if task == "masked_image":
-        parts["mask_token"] = token("embeddings.mask_token", 1, 1, width)
+        parts["mask_token"] = mask_token("embeddings.mask_token", 1, 1, width)
     rows = number + len(tokens)
     parts["position"] = tree(type=None if trained else "fixed", rows=rows, bare=True, path="embeddings.position_embeddings")
     bias = True if c.flag("qkv_bias", True) else ["o"]
     layer = encoder_layer(VIT, attention(c, VIT, bias=bias), feed_forward(c, VIT))
     parts |= {"layers": stack("layers.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer"), "norm": layer_norm("layernorm")}
     if task == "base" and pooled:
-        parts |= {"pool": tree(kind="pooling", type="first"), "pooler": pooler(c)}
+        parts |= {"pool": first(), "pooler": pooler(c)}
     return finished(c, parts, base, vit_head(c, task), rows)
 
 
 def vit_head(c: Config, task: str) -> Tree:
     """The heads that the ViT classes have."""
     if task == "image_classification":
-        return {"pool": tree(kind="pooling", type="first")} | tree(head=classifier(c, "classifier"))
+        return {"pool": first()} | tree(head=classifier(c, "classifier"))
     if task == "teacher":
         return tree(head=classifier(c, "cls_classifier"), distillation_head=classifier(c, "distillation_classifier"))
     if task == "masked_image":
@@ -135,23 +139,27 @@ def dinov2(c: Config, *, registers: bool = False) -> Tree:
     """
     width, task = c.size("hidden_size"), c.task("base")
     parts: Tree = {"patches": patch_embedding(c, "embeddings.patch_embeddings.projection")}
-    parts["cls_token"] = token("embeddings.cls_token", 1, 1, width)
+    parts["cls_token"] = token("embeddings.cls_token", 1, 1, width) | {"joins": True}
     if registers or c.flag("use_mask_token", True):
-        parts["mask_token"] = token("embeddings.mask_token", 1, width)
+        parts["mask_token"] = mask_token("embeddings.mask_token", 1, width)
     extra = c.size("num_register_tokens") if registers else 0
     if extra:
-        parts["registers"] = token("embeddings.register_tokens", 1, extra, width)
+        parts["registers"] = token("embeddings.register_tokens", 1, extra, width) | {"joins": True}
     rows = patches(c) + 1
-    parts["position"] = {"rows": rows, "bare": True, "path": "embeddings.position_embeddings"}
+    position = {"rows": rows, "bare": True, "path": "embeddings.position_embeddings"}
+    parts |= {"position": position} | ({"registers": parts.pop("registers")} if extra else {})
     size = int(width * c.number("mlp_ratio", 4))
     feed = feed_forward(c, DINO, size=size)
     if c.flag("use_swiglu_ffn"):
         feed = feed_forward(c, DINO, size=swiglu_size(size), gated=True, activation="silu", names=None)
     bias = True if c.flag("qkv_bias", True) else ["o"]
-    layer = encoder_layer(DINO, attention(c, DINO, bias=bias), feed, width=width)
+    layer = encoder_layer(DINO, attention(c, DINO, bias=bias, upcast=False), feed, width=width)
+    layer = stochastic(layer, c.number("drop_path_rate"))
     parts["layers"] = stack("encoder.layer.{}", {"layer": layer}, f"{c.size('num_hidden_layers')} layer")
     parts["norm"] = layer_norm("layernorm")
-    head = tree(head=classifier(c, "classifier", 2 * width)) if task == "image_classification" else {}
+    head = {}
+    if task == "image_classification":
+        head = {"pool": {"kind": "pooling", "type": "first_and_mean"}} | tree(head=classifier(c, "classifier", 2 * width))
     if task not in ("base", "backbone", "image_classification"):
         refuse(c)
     return finished(c, parts, c.model_type, head, rows + extra)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from paramcalc.model.maps import Axis, reduced
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row
-from paramcalc.words.sizes import Size
+from paramcalc.words.sizes import MAX_SIZE, Size
 
 if TYPE_CHECKING:
     from paramcalc.model.tape import Tape, Value
+
+Padding = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 
 
 class Convolution(Block):
@@ -29,6 +32,9 @@ class Convolution(Block):
     kernel: Count | list[Count]
     """Its size along each axis; a single number is a convolution over one axis."""
     stride: Count | list[Count] = 1
+    padding: Padding | list[Padding] | None = None
+    """Positions added on each side. Where left out, over more than one axis, none are added to windows that do not overlap, and how
+    many to others is not known."""
     groups: Count = 1
     bias: bool = True
     transposed: bool = False
@@ -54,25 +60,29 @@ class Convolution(Block):
             yield Row("bias", (outputs,), BIAS, "convolution", role="convolution")
 
     @property
-    def axes(self) -> list[tuple[int, int]]:
-        """Kernel and stride along each axis."""
+    def axes(self) -> list[Axis]:
+        """Kernel, stride and padding along each axis."""
         kernel = self.kernel if isinstance(self.kernel, list) else [self.kernel]
-        stride = self.stride if isinstance(self.stride, list) else [self.stride] * len(kernel)
-        return list(zip(kernel, stride, strict=True))
+        stride, padding = (each if isinstance(each, list) else [each] * len(kernel) for each in (self.stride, self.padding or 0))
+        return list(zip(kernel, stride, padding, strict=True))
 
     @property
     def strides(self) -> int:
         """Positions of the input to each of the output, where the input is padded to a whole number of them."""
-        return prod(stride for _, stride in self.axes)
+        return prod(stride for _, stride, _ in self.axes)
 
     @property
     def divides(self) -> bool:
         """Whether outputs follow from inputs by the stride alone: over one axis, or for patches that do not overlap."""
-        return len(self.axes) == 1 or all(kernel == stride for kernel, stride in self.axes)
+        return len(self.axes) == 1 or all(kernel == stride and not padding for kernel, stride, padding in self.axes)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        if self.transposed or not self.divides:
-            raise NotImplementedError("a convolution of this form")
         outputs = int(Size(self.outputs, "outputs") if self.outputs else at.width)
-        made = tape.convolution(x, x.tokens // self.strides, outputs)
+        grid = reduced(x.grid, self.axes) if len(x.grid) == len(self.axes) else ()
+        if self.transposed or not (self.divides or (grid and self.padding is not None)):
+            raise NotImplementedError("a convolution of this form")
+        if grid and min(grid) < 1:
+            raise NotImplementedError(f"a map of {' × '.join(map(str, x.grid))} is smaller than its kernel")
+        made = tape.convolution(x, tape.batch * prod(grid) if grid else x.tokens // self.strides, outputs)
+        made.grid = grid
         return tape.activation(self.activation, made) if self.activation else made

@@ -20,6 +20,10 @@ class Dropout(Block):
     home: ClassVar[str] = "other"
 
     rate: Share
+    whole: bool = False
+    """Whether it zeroes all of a sequence or nothing of it (stochastic depth, Huang et al. 2016), so that the mask is one number each."""
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        if self.whole:
+            return tape.drop_path(x) if self.rate else x
         return tape.dropout(x, self.rate)

@@ -53,4 +53,6 @@ class Norm(Block):
             if self.style == "wide":
                 return tape.cast(tape.layer_norm(tape.cast(x, "fp32")), x.dtype)
             return tape.layer_norm(x, unit=self.style == "unit")
+        if self.type == "batch":
+            return tape.batch_norm(x)
         raise NotImplementedError(f"norm of type {self.type}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from paramcalc.model.maps import Axis, reduced
 from paramcalc.model.parts import Block, Count, Place
 
 if TYPE_CHECKING:
@@ -11,17 +12,35 @@ if TYPE_CHECKING:
 
 
 class Pooling(Block):
-    """Maximum or mean over windows of `kernel` positions (LeCun et al. 1998), or over everything (`global`), or
-    the first token of each sequence alone (`first`, a class token). No parameters."""
+    """Maximum or mean over windows of `kernel` positions (LeCun et al. 1998), or the mean over everything (`global`), or one
+    token of each sequence alone: the `first` (a class token), the `last`, the one at which a text ends (`end`), or the first
+    beside the mean of the others (`first_and_mean`). No parameters."""
 
     home: ClassVar[str] = "other"
 
-    type: Literal["max", "average", "global", "adaptive", "first"] = "max"
+    type: Literal["max", "average", "global", "adaptive", "first", "last", "end", "first_and_mean"] = "max"
     kernel: Count | list[Count] | None = None
     stride: Count | list[Count] | None = None
     """The kernel's size if left out."""
+    padding: int = 0
+    """Positions added on each side."""
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        if self.type != "first":
+        if self.type in ("first", "last"):
+            return tape.first(x)
+        if self.type == "end":
+            return tape.end_token(x)
+        if self.type == "global":
+            return tape.average(x)
+        if self.type == "first_and_mean":
+            return tape.join(tape.first(x), tape.average(x))
+        if self.type == "adaptive" or not self.kernel or not x.grid:
             raise NotImplementedError(f"pooling of type {self.type}")
-        return tape.first(x)
+        return tape.pool(x, self.type, reduced(x.grid, self.axes))
+
+    @property
+    def axes(self) -> list[Axis]:
+        """Kernel, stride and padding along each axis."""
+        kernel = self.kernel or 1
+        sizes, strides = (each if isinstance(each, list) else [each] * 2 for each in (kernel, self.stride or kernel))
+        return [(size, stride, self.padding) for size, stride in zip(sizes, strides, strict=True)]

@@ -23,11 +23,24 @@ class Tensor(Block):
     trainable: bool = True
     joins: bool = False
     """Whether it is tokens [1, tokens, width] that are put in front of the stream (a class token)."""
+    scales: bool = False
+    """Whether the stream is multiplied with it (LayerScale, Touvron et al. 2021)."""
+    relative: Literal["made", "kept"] | None = None
+    """Whether it is a table [distances, heads] of what attention adds to its scores, in which each pair of tokens looks up its own at
+    indices that the model makes, or keeps as a buffer."""
+    masks: bool = False
+    """Whether it stands for tokens that are hidden, so that nothing reads it where none are."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         yield Row("", tuple(self.shape), self.type, trainable=self.trainable)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        if not self.joins:
-            raise NotImplementedError("a parameter that belongs to no layer")
-        return tape.prepend(x, tape.weight(""))
+        if self.joins:
+            return tape.prepend(x, tape.weight(""))
+        if self.scales:
+            return tape.multiply(x, tape.weight(""))
+        if self.relative:
+            tape.distances(tape.weight(""), made=self.relative == "made")
+        if self.relative or self.masks:
+            return x
+        raise NotImplementedError("a parameter that belongs to no layer")

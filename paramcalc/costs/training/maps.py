@@ -1,0 +1,83 @@
+"""Operations over maps of pixels as torch records them under CUDA: what each keeps for the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from paramcalc.costs.training.autograd import BYTES, Recorder
+from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Value
+
+
+class MapRecorder(Recorder):
+    """A recorder that knows convolutions, their norms and pooling. The kernel library's workspaces are not known."""
+
+    relative: Value | None
+
+    def convolution(self, x: Value, tokens: int, width: int) -> Value:
+        """Keeps its input and its kernels, whichever gradients are asked for."""
+        low, kernels = self.low(x), self.low_weight(self.weight("weight"))
+        saved = (low.storage, kernels.storage)
+        return self.emit("convolution", (low, kernels), tokens, width, low.dtype, saved=saved, layout=STRIDED)
+
+    def batch_norm(self, x: Value) -> Value:
+        """Keeps its input, and mean and reciprocal deviation of each channel in fp32; the running ones are buffers."""
+        weights = tuple(self.weight(name) for name in ("weight", "bias") if self.has(name))
+        saved = (x.storage, self.kept(8 * x.width, "mean and deviation"), *(weight.storage for weight in weights))
+        return self.emit("batch norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved)
+
+    def pool(self, x: Value, kind: str, grid: Sequence[int]) -> Value:
+        """Both kernels keep their input; that of the maximum also the place of each, in int64."""
+        tokens = self.batch * prod(grid)
+        places = (self.kept(BYTES["int64"] * tokens * x.width, "places of maxima"),) if kind == "max" else ()
+        made = self.emit(f"{kind} pooling", (x,), tokens, x.width, x.dtype, saved=(x.storage, *places))
+        made.grid = tuple(grid)
+        return made
+
+    def average(self, x: Value) -> Value:
+        return self.emit("mean", (x,), self.batch, x.width, x.dtype, layout=TOKENS_FIRST)
+
+    def flatten(self, x: Value) -> Value:
+        return self.emit("flatten", (x,), self.batch, x.width * (x.tokens // self.batch), x.dtype, view=True, layout=TOKENS_FIRST)
+
+    def first(self, x: Value) -> Value:
+        made = self.emit("first token", (x,), self.batch, x.width, x.dtype, view=True, layout=STRIDED)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return made
+
+    def end_token(self, x: Value) -> Value:
+        """Keeps the number of each text and the place in it, in int64."""
+        places = tuple(self.kept(BYTES["int64"] * self.batch, name) for name in ("numbers of texts", "places of ends"))
+        return self.emit("index", (x,), self.batch, x.width, x.dtype, saved=places, layout=TOKENS_FIRST)
+
+    def distances(self, table: Value, *, made: bool) -> None:
+        """Indices that are made are made once for the whole model."""
+        places = [self.constant(self.length, self.length, "int64", "places of distances")] if made else []
+        saved = tuple(value.storage for value in places)
+        found = self.emit("index", (table, *places), self.length, self.length * table.width, table.dtype, saved=saved)
+        self.relative = self.emit("contiguous", (found,), found.tokens, found.width, found.dtype, layout=HEADS_FIRST)
+        self.relative.storage.argument = False  # layers get it by name
+
+    def drop_path(self, x: Value) -> Value:
+        """x over the share that is kept, times zero or one for each sequence."""
+        mask = self.kept(self.batch * BYTES[x.dtype], "dropped sequences")
+        return self.emit("drop path", (self.scale(x),), x.tokens, x.width, x.dtype, saved=(mask,))
+
+    def vector_norm(self, x: Value) -> Value:
+        """The length of each row: keeps the row and the length."""
+        dtype = FP32 if self.autocast else x.dtype
+        return self.emit("vector norm", (x,), x.tokens, 1, dtype, saved=(x.storage,), keeps_result=True)
+
+    def times(self, x: Value, number: Value) -> Value:
+        """A number without an axis does not widen what it is multiplied with."""
+        saved = ((number.storage,) if x.needs_grad else ()) + ((x.storage,) if number.needs_grad else ())
+        return self.emit("multiply", (x, number), x.tokens, x.width, x.dtype, saved=saved)
+
+    def part(self, x: Value, tokens: int) -> Value:
+        return self.emit("slice", (x,), tokens, x.width, x.dtype, view=True)
+
+    def for_each(self, x: Value) -> Value:
+        return self.emit("repeat", (x,), self.batch * x.tokens, x.width, x.dtype, layout=TOKENS_FIRST)
+
+    def place_first(self, x: Value) -> Value:
+        return x if self.batch == 1 else self.emit("reshape", (x,), x.tokens, x.width, x.dtype, layout=TOKENS_FIRST)

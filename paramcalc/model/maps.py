@@ -1,0 +1,77 @@
+"""The words of a forward pass over maps of pixels, and over tokens that come from them: see `paramcalc.model.tape`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Value
+
+Axis = tuple[int, int, int]
+"""Kernel, stride and padding along an axis."""
+
+
+class MapTape(ABC):
+    """Operations on maps. A map is a value whose tokens are the positions of a `grid`, batch by batch."""
+
+    batch: int
+
+    @abstractmethod
+    def convolution(self, x: Value, tokens: int, width: int) -> Value:
+        """The block's convolution, which makes so many positions of so many channels."""
+
+    @abstractmethod
+    def batch_norm(self, x: Value) -> Value:
+        """The framework's own batch norm with a `weight` and a `bias`."""
+
+    @abstractmethod
+    def pool(self, x: Value, kind: str, grid: Sequence[int]) -> Value:
+        """The `max` or `average` of windows, at so many positions."""
+
+    @abstractmethod
+    def average(self, x: Value) -> Value:
+        """The mean of all tokens of each sequence."""
+
+    @abstractmethod
+    def flatten(self, x: Value) -> Value:
+        """A view of all tokens of a sequence as one row."""
+
+    @abstractmethod
+    def end_token(self, x: Value) -> Value:
+        """The token at which each text ends, looked up by where its id stands."""
+
+    @abstractmethod
+    def vector_norm(self, x: Value) -> Value:
+        """The framework's own Euclidean length of each row."""
+
+    @abstractmethod
+    def times(self, x: Value, number: Value) -> Value:
+        """x times one learned number."""
+
+    @abstractmethod
+    def part(self, x: Value, tokens: int) -> Value:
+        """A view of so many of the rows."""
+
+    @abstractmethod
+    def for_each(self, x: Value) -> Value:
+        """The same tokens for each sequence, in new memory."""
+
+    @abstractmethod
+    def place_first(self, x: Value) -> Value:
+        """The tokens of all sequences place by place, as torch's own multi-head attention wants them: a copy unless there is one."""
+
+    @abstractmethod
+    def distances(self, table: Value, *, made: bool) -> None:
+        """What the attention that follows adds to its scores: an entry of a table [distances, heads] for each pair of tokens, at indices
+        that were `made` on the way."""
+
+    @abstractmethod
+    def drop_path(self, x: Value) -> Value:
+        """Some sequences set to zero, and the others scaled up."""
+
+
+def reduced(grid: Sequence[int], axes: Sequence[Axis]) -> tuple[int, ...]:
+    """The grid that windows of a kernel, a stride and a padding make of a grid (Dumoulin & Visin 2016, relationship 6)."""
+    return tuple((side + 2 * padding - kernel) // stride + 1 for side, (kernel, stride, padding) in zip(grid, axes, strict=True))

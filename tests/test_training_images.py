@@ -1,0 +1,91 @@
+"""Training memory of models that see images: in closed form, at small odd sizes. Bytes of fp32 unless said otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import paramcalc
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.plan import TrainingPlan, plan_training
+from paramcalc.model.architecture import Architecture
+from paramcalc.model.tree import architecture_from
+from paramcalc.words.errors import UsageError
+
+CLIP = {
+    "model_type": "clip",
+    "architectures": ["CLIPModel"],
+    "projection_dim": 10,
+    "text_config": {"vocab_size": 31, "hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 14},
+    "vision_config": {
+        "hidden_size": 18,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 3,
+        "intermediate_size": 14,
+        "image_size": 21,
+        "patch_size": 7,
+    },
+}
+
+
+def model(parts: dict[str, Any], **fields: Any) -> Architecture:
+    return architecture_from({"name": "x", "parts": parts, **fields})
+
+
+def trained(architecture: Architecture, **options: Any) -> TrainingPlan:
+    return plan_training(architecture, TrainingJob(**{"precision": "fp32", "batch_size": 3, **options}))
+
+
+def saved(parts: dict[str, Any], **fields: Any) -> int:
+    """Bytes kept of a model that begins with five tokens of seven features."""
+    start = {"start": {"kind": "dense", "inputs": 7, "bias": False}}
+    return trained(model(start | parts, width=7, **fields), seq_len=5).saved_for_backward
+
+
+def test_a_gain_keeps_the_stream_that_it_scales() -> None:
+    gain = {"kind": "tensor", "shape": [7], "scales": True}
+    assert saved({"gain": gain}) - saved({}) == 4 * 3 * 5 * 7
+
+
+def test_a_mask_token_is_not_read_where_nothing_is_masked() -> None:
+    assert saved({"mask": {"kind": "tensor", "shape": [1, 1, 7], "masks": True}}) == saved({})
+
+
+def test_stochastic_depth_keeps_one_number_a_sequence() -> None:
+    assert saved({"drop": {"kind": "dropout", "rate": 0.1, "whole": True}}) - saved({}) == 4 * 3
+
+
+def test_a_pair_keeps_what_its_similarities_are_made_of() -> None:
+    """Each projection keeps its input, each norm its vector and its length's square and root, the product both unit vectors; the scale
+    keeps cosines and itself; each cross entropy its logarithms, the numbers of the pairs in int64 and a sum of weights."""
+    kept = [(row.bytes, times) for row, times in trained(paramcalc.load(CLIP), seq_len=5).kept if row.where == "contrast"]
+    vectors = 2 * 3 * (10 + 1 + 1 + 10) * 4
+    scores = 3 * 3 * 4 + 4
+    losses = 2 * (3 * 3 * 4 + 3 * 8 + 4)
+    assert sum(size * times for size, times in kept) == vectors + scores + losses
+
+
+def test_a_pair_has_no_loss_over_a_vocabulary() -> None:
+    with pytest.raises(UsageError, match="compares pairs"):
+        trained(paramcalc.load(CLIP), loss="fused")
+
+
+def test_towers_that_end_in_many_tokens_are_refused() -> None:
+    parts = {
+        "text": {"width": 6, "embedding": {"vocabulary": 9}},
+        "vision": {"tower": "vision", "width": 6, "tokens": 4, "start": {"kind": "dense", "inputs": 7}},
+        "contrast": {"path": ""},
+    }
+    with pytest.raises(UsageError, match="do not both end in one vector"):
+        trained(model(parts, width=6), seq_len=5)
+
+
+def test_the_size_of_images_is_named_with_where_it_is_from() -> None:
+    assert [row for row in trained(paramcalc.load(CLIP), seq_len=5).inputs if row.name == "image_size"] == [
+        ("image_size", "21 × 21", "read")
+    ]
+
+
+def test_workspaces_of_convolutions_are_said_not_to_be_modelled() -> None:
+    assert any("cuDNN" in line for line in trained(paramcalc.load(CLIP), seq_len=5).not_modelled)
