@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 import pytest
-from training_cases import Row, plan, rows, small
+from training_cases import Row, job, plan, rows, small
 
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import plan_training
@@ -22,17 +22,33 @@ def error(row: Row) -> float:
     return abs(plan(row).allocated / row["expected"] - 1)
 
 
-@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["id"])
-def test_a_measured_peak_is_met_or_the_miss_is_explained(row: Row) -> None:
-    assert error(row) <= 0.12 or row.get("miss")
+OLDER = [row for row in PUBLISHED if row.get("stack") == "bitsandbytes before 0.44"]
+MODELLED = [row for row in PUBLISHED if "stack" not in row]
 
 
-@pytest.mark.parametrize("tally", sorted({row["tally"] for row in PUBLISHED}))
-def test_half_of_the_measured_peaks_are_within_five_percent(tally: str) -> None:
-    errors = sorted(error(row) for row in PUBLISHED if row["tally"] == tally and "miss" not in row)
-    if errors:
-        assert median(errors) <= 0.05
-        assert errors[int(0.9 * len(errors))] <= 0.12
+@pytest.mark.parametrize("row", MODELLED, ids=lambda row: row["id"])
+def test_a_measured_peak_is_met(row: Row) -> None:
+    assert error(row) <= 0.12
+
+
+def test_half_of_the_measured_peaks_are_within_five_percent() -> None:
+    assert len(MODELLED) >= 28
+    assert median(map(error, MODELLED)) <= 0.05
+
+
+@pytest.mark.parametrize("row", OLDER, ids=lambda row: row["id"])
+def test_an_older_bitsandbytes_held_the_inputs_of_quantized_layers_for_two_steps(row: Row) -> None:
+    """Why litgpt's QLoRA figures are a quarter above ours: each 4-bit product held its input on the autograd node, so that a step
+    ran beside what the step before had left. For a token and layer in bf16: the norms' outputs and the feed-forward's product now;
+    the same and attention's output (now kept by attention itself) from before. Its head is quantized, and made whole for the logits."""
+    config, options = row["config"], job(row["args"])
+    width, inner, table = config["hidden_size"], config["intermediate_size"], config["hidden_size"] * config["vocab_size"]
+    tokens = options.batch_size * (options.seq_len or 0) * config["num_hidden_layers"]
+    inputs = 2 * tokens * (2 * width + inner) + 2 * tokens * (3 * width + inner)
+    head = table * 9 // 16  # 4.5 bits an element in place of 16, and for the moment the 16 as well
+    held = plan(row).allocated + inputs + head
+    assert held == pytest.approx(row["expected"], rel=0.06)
+    assert error(row) > 0.12, "no explanation is needed"
 
 
 def phases(**options: object) -> dict[str, int]:
