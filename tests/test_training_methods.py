@@ -151,3 +151,27 @@ def test_loras_on_stacked_experts_make_their_weights_whole() -> None:
     plan = plan_training(named("mixtral-8x7b"), TrainingJob(method="lora", lora_targets="w1,w2,w3", seq_len=16))
     # the first layer's own input needs no gradient, so its first stack is not kept
     assert plan.saved_for_backward > 2 * 45_097_156_608 * (1 - 2 / 3 / 32)
+
+
+BITSANDBYTES = json.loads((FOLDER / "bitsandbytes.json").read_text())
+
+
+@pytest.mark.parametrize("case", BITSANDBYTES["cases"], ids=lambda case: f"{case['quant']}-{case['checkpointing']}")
+def test_a_frozen_4_bit_layer_keeps_nothing_and_an_8_bit_one_its_input(case: dict[str, Any]) -> None:
+    """Recorded from bitsandbytes 0.50. LLM.int8 holds its input on the node of the graph, which checkpointing does not reach."""
+    options = BITSANDBYTES["settings"] | {"quant": case["quant"], "checkpointing": case["checkpointing"]}
+    job = TrainingJob(method="lora", adapter_dtype="bf16", attention="eager", **options)
+    assert plan_training(paramcalc.load(BITSANDBYTES["config"]), job).saved_for_backward == case["saved"]
+
+
+@pytest.mark.parametrize("checkpointing", ["none", "full"])
+def test_what_an_8_bit_layer_holds_is_there_until_the_graph_goes(checkpointing: str) -> None:
+    """8 tokens and 5 layers in bf16: q, k, v and o read 24 and 48 numbers, the feed-forward 24 and 40."""
+
+    def held_at_the_end(quant: str) -> int:
+        job = TrainingJob(method="lora", quant=quant, seq_len=8, checkpointing=checkpointing)
+        moments = {phase.name: phase.bytes for phase in plan_training(small(), job).phases}
+        return moments["backward_end"] - moments["loaded"]
+
+    without_gradient = 24 if checkpointing == "none" else 0  # what the first layer reads, unless checkpointing asks for one
+    assert held_at_the_end("llm-int8") - held_at_the_end("nf4") == 2 * 8 * (5 * (24 + 48 + 24 + 40) - without_gradient)

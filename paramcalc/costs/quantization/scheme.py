@@ -51,6 +51,8 @@ class Scheme(NamedTuple):
     """`--quant-all`: every tensor, embeddings, norms and head included."""
     left_out: LeftOut = LeftOut()
     """Modules that a config names as not quantized."""
+    keeps_input: bool = False
+    """Whether its product holds on to its input on the way forward, though the matrix is frozen (bitsandbytes' MatMul8bitLt)."""
     imatrix: bool | None = None
     """Whether a GGUF file is made with an importance matrix; None for what its mix needs."""
 
@@ -60,7 +62,7 @@ NONE = Scheme("none", "none")
 _PLAIN = {
     "int8": Scheme("int8", "plain", bits=8, scale_bytes=2),
     "int4": Scheme("int4", "plain", bits=4, scale_bytes=2),
-    "llm-int8": Scheme("llm-int8", "bitsandbytes", bits=8, scale_bytes=4),
+    "llm-int8": Scheme("llm-int8", "bitsandbytes", bits=8, scale_bytes=4, keeps_input=True),
     "nf4": Scheme("nf4", "bitsandbytes", bits=4, group=64, scale_bytes=4),
     "nf4-dq": Scheme("nf4-dq", "bitsandbytes", bits=4, group=64, scale_bytes=4, double=True),
     "fp4": Scheme("fp4", "bitsandbytes", bits=4, group=64, scale_bytes=4),

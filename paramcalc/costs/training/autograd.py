@@ -45,6 +45,9 @@ class Op(NamedTuple):
     backward: int = 0
     """The same for its backward."""
     where: str = ""
+    stays: bool = False
+    """Whether what it keeps hangs on the node itself, not on autograd's list of saved tensors: checkpointing does not see it, and it
+    goes when the graph goes."""
     ahead: bool = False
     """Whether its gradients were made on the way forward, and are what it keeps."""
 
@@ -70,6 +73,11 @@ class Ops(tuple[Op, ...]):
                 if storage not in found and storage.kind in KEPT_KINDS:
                     found[storage] = Kept(storage.name, op.where, storage.bytes, storage.kind)
         return found
+
+    @cached_property
+    def staying(self) -> frozenset[Storage]:
+        """Of what is kept, what no checkpointing lets go."""
+        return frozenset(storage for op in self if op.stays for storage in op.saved if storage in self.saved)
 
     @cached_property
     def made(self) -> frozenset[Storage]:

@@ -153,6 +153,7 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
         weights="fp32" if job.prepare_kbit and scheme.method != "none" else weights,
         autocast=low,
         quantized=scheme.method != "none",
+        quantized_keeps_input=scheme.keeps_input,
         compute=low or ("bf16" if weights == "fp32" else weights),
         implementation=job.attention,
         adapters="fp32" if weights == "fp32" else adapters,

@@ -209,5 +209,5 @@ class Backward:
         for storage in set(op.saved):
             if storage in self.uses:
                 self.uses[storage] -= 1
-                if self.uses[storage] == 0 and storage not in self.scene.held:
+                if self.uses[storage] == 0 and storage not in self.scene.held and storage not in self.scene.ops.staying:
                     self.meter.drop(self.scene.term(storage, self.kept), storage.bytes)

@@ -26,6 +26,8 @@ class Recipe(NamedTuple):
     """The low format under `torch.autocast`, or none."""
     quantized: bool = False
     """Whether dense layers but the head hold a frozen quantized matrix."""
+    quantized_keeps_input: bool = False
+    """Whether their product holds on to its input until the graph goes (LLM.int8)."""
     compute: str = "bf16"
     """What a quantized matrix is multiplied in."""
     implementation: str = SDPA
@@ -130,10 +132,16 @@ class ModelTape(AttentionRecorder, MapRecorder):
         return self.recipe.quantized and row.op in ("linear", "stack") and row.role != "head" and row.role != "router"
 
     def _quantized(self, row: Row, x: Value, outputs: int) -> Value:
-        """A frozen quantized matrix keeps no input: its backward needs the matrix alone, made whole again each time."""
+        """A frozen quantized matrix needs no input on the way back: the matrix alone, made whole again each time. LLM.int8 holds on to
+        it all the same (bitsandbytes 0.50, `MatMul8bitLt`); on the way forward it makes an fp16 and an int8 copy, and int32 sums."""
         whole = row.elements * BYTES[self.recipe.compute]
-        low = self.cast(x, self.recipe.compute)
-        made = self.emit("quantized linear", (low,), x.tokens, outputs, low.dtype, temporary=whole, backward=whole, layout=TOKENS_FIRST)
+        low, keeps = self.cast(x, self.recipe.compute), self.recipe.quantized_keeps_input
+        ahead = low.elements * (BYTES["fp16"] + BYTES["int8"]) + x.tokens * outputs * BYTES["int32"] if keeps else whole
+        saved = (low.storage,) if keeps else ()
+        made = self.emit(
+            "quantized linear", (low,), x.tokens, outputs, low.dtype, saved=saved, temporary=ahead, backward=whole, layout=TOKENS_FIRST
+        )
+        self.ops[-1] = self.ops[-1]._replace(stays=keeps)
         return self.cast(made, x.dtype)
 
     def features(self, width: int, rows: int | None = None) -> Value:

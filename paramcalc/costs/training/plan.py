@@ -220,4 +220,6 @@ def not_modelled(settings: Settings, rank: Rank) -> tuple[str, ...]:
         missing.append("workspaces of convolutions (cuDNN takes what its fastest algorithm asks for)")
     if settings.job.checkpointing == "full":
         missing.append("states of random number generators that checkpointing keeps on the host")
+    if settings.recipe.quantized_keeps_input:
+        missing.append("columns of outliers that LLM.int8 keeps in the compute format: as many as the data has")
     return (*missing, *(f"{name}: its activations" for name in rank.skipped))

@@ -71,6 +71,8 @@ class _Left(NamedTuple):
 
     each: Bytes
     once: Bytes
+    staying: Bytes
+    """Of what each keeps, what is there until the graph goes."""
 
 
 class _Run:
@@ -117,8 +119,9 @@ class _Run:
         if redone and entry is not None:
             self.kept.append((Kept("layer input", segment.name, entry.bytes, "activation"), segment.times))
             each[ACTIVATIONS] = entry.bytes
+        stays = {storage for storage in segment.ops.staying if storage in own or (storage is entry and not redone)}
         for storage, row in kept.items():
-            if not redone and (storage in own or storage is entry):
+            if storage in stays if redone else storage in own or storage is entry:
                 self.kept.append((row, segment.times))
                 each[LOGITS if storage in self.policy.loss else ACTIVATIONS] += storage.bytes
         once = 0
@@ -129,7 +132,7 @@ class _Run:
             once += storage.bytes
             if storage.argument if redone else storage in kept:
                 self.kept.append((Kept(storage.name, storage.where, storage.bytes, storage.kind), 1))
-        return _Left(each, {ACTIVATIONS: once})
+        return _Left(each, {ACTIVATIONS: once}, {ACTIVATIONS: sum(storage.bytes for storage in stays)})
 
     def ahead(self, segment: Segment, left: _Left, cached: int) -> int:
         """A run of equal segments on the way forward. Returns the bytes of weights that autocast holds copies of."""
@@ -159,11 +162,12 @@ class _Run:
         more = 0 if segment.stored_once else own
         for moment in moments:
             for behind in {0, segment.times - 1}:
-                offset = _sum(self.live, _times(left.each, -behind - 1), {GRADIENTS: more * behind, WORKSPACE: self.policy.gathered})
+                gone = _sum(_times(left.each, -behind - 1), _times(left.staying, behind + redone))
+                offset = _sum(self.live, gone, {GRADIENTS: more * behind, WORKSPACE: self.policy.gathered})
                 if last:
                     self.note(BACKWARD_START, _sum(offset, moment))
                 self.note(BACKWARD, _sum(offset, moment))
-        self.live = _sum(self.live, _times(left.each, -segment.times), _times(left.once, -1))
+        self.live = _sum(self.live, _times(left.each, -segment.times), _times(left.staying, segment.times), _times(left.once, -1))
         self.live[GRADIENTS] += own + more * (segment.times - 1)
         if not segment.layer or segment.stored_once:
             known |= set(new)
