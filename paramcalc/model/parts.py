@@ -118,6 +118,8 @@ class Group(Part):
     flow: list[str] = []
     """How the stream runs: one string a residual step, `norm_1 attention +` adds what came before (see `docs/spec.md`);
     left out, the parts are applied one after another."""
+    wide: bool = False
+    """Whether the sum at the end of each step is fp32 in training, whatever the format of the model (`residual_in_fp32`, Mamba)."""
     parts: dict[str, Any] = {}
     kinds: dict[str, Any] = {}
     order: str | None = None

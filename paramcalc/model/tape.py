@@ -8,11 +8,10 @@ because what a framework keeps for the backward pass depends on exactly that. Ev
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from paramcalc.model.maps import MapTape
 from paramcalc.model.parts import Block, Place
+from paramcalc.model.recurrences import RecurrentTape
 
 FP32 = "fp32"
 TOKENS_FIRST, HEADS_FIRST, STRIDED = "tokens", "heads", "strided"
@@ -63,7 +62,7 @@ class Value:
         return made
 
 
-class Tape(MapTape):
+class Tape(MapTape, RecurrentTape):
     """Operations on values. The abstract ones are a framework's; the others are put together as the reference does it."""
 
     length: int
@@ -92,11 +91,6 @@ class Tape(MapTape):
     @abstractmethod
     def product(self, x: Value, weight: Value, width: int) -> Value:
         """x Wᵀ with a bare parameter, or one derived from it."""
-
-    @abstractmethod
-    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
-        """A depthwise convolution `name` of each token with the `kernel` - 1 before it: padded on both sides, and what is made
-        past the last token cut off. The result lies channel by channel."""
 
     @abstractmethod
     def prepend(self, x: Value, front: Value) -> Value:
@@ -151,24 +145,6 @@ class Tape(MapTape):
         """A view of part of each row."""
 
     @abstractmethod
-    def padded(self, x: Value, tokens: int) -> Value:
-        """So many rows, zeros behind those of each sequence, in new memory."""
-
-    @abstractmethod
-    def cumulative(self, x: Value) -> Value:
-        """Sums of all elements up to each, along one axis."""
-
-    @abstractmethod
-    def write(self, into: Value, x: Value) -> Value:
-        """`into`, part of which x was written to in place."""
-
-    @abstractmethod
-    @contextmanager
-    def repeated(self, times: int, state: Value) -> Iterator[Value]:
-        """What is recorded inside is one of so many turns of a loop. Yields the state that a turn begins with; what a turn keeps
-        for the backward pass, each keeps, and the rest goes before the next."""
-
-    @abstractmethod
     def join(self, *parts: Value) -> Value:
         """The parts of each row one after another, in new memory."""
 
@@ -183,15 +159,6 @@ class Tape(MapTape):
     @abstractmethod
     def matmul(self, x: Value, y: Value, width: int) -> Value:
         """A batched product of two activations."""
-
-    @abstractmethod
-    def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
-        """A sum of products over a common axis (`einsum` of two operands): a batched product for each head of each of so many
-        `sequences`, which chunks of one count as."""
-
-    @abstractmethod
-    def solve(self, system: Value, x: Value) -> Value:
-        """The solution of triangular systems, one for each head and chunk."""
 
     @abstractmethod
     def constant(self, tokens: int, width: int, dtype: str, name: str, *, argument: bool = False) -> Value:
@@ -289,15 +256,16 @@ class Tape(MapTape):
         total = self.mean(best)
         return self.divide(best, self.unary("clamp", total) if floor else total)
 
-    def feed_forward(self, x: Value, activation: str, *, gated: bool, fused: bool = False, prefix: str = "") -> Value:
-        """What enters a feed-forward network's last projection."""
+    def feed_forward(self, x: Value, activation: str, *, gated: bool, fused: bool = False, prefix: str = "", scaled: bool = False) -> Value:
+        """What enters a feed-forward network's last projection. `scaled`: its gate is multiplied by a constant first."""
         if not gated:
             return self.activation(activation, self.linear(f"{prefix}up_proj", x))
         if fused:
             both = self.linear(f"{prefix}gate_up_proj", x)
             gate, up = self.slice(both, both.width // 2), self.slice(both, both.width // 2)
             return self.multiply(up, self.activation(activation, gate))
-        gate = self.activation(activation, self.linear(f"{prefix}gate_proj", x))
+        gate = self.linear(f"{prefix}gate_proj", x)
+        gate = self.activation(activation, self.scale(gate) if scaled else gate)
         return self.multiply(gate, self.linear(f"{prefix}up_proj", x))
 
     def clamped_gate(self, gate: Value, up: Value) -> Value:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from paramcalc.costs.training.autograd import BYTES
 from paramcalc.holdings.trainable import Site
-from paramcalc.model.parts import Block, Place
+from paramcalc.model.parts import Block, Place, kind_of
 from paramcalc.model.tape import HEADS_FIRST, TOKENS_FIRST, Value
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def prefixed(tape: ModelTape, x: Value) -> Value:
 
 def bottleneck(tape: ModelTape, block: Block, at: Place, x: Value) -> Value:
     """x + up(gelu(down(x))) behind attention and behind the feed-forward network (Houlsby et al. 2019, §2.1)."""
-    kind = BEHIND.get(type(block).__module__.rpartition(".")[2])
+    kind = BEHIND.get(kind_of(block))
     layer = at.path[: at.path.rfind("{}") + 2]
     name = f"{layer}.{kind}"
     if kind is None or f"{name}.down_proj.weight" not in tape.added:

@@ -8,8 +8,6 @@ which in fp32, and that copies of weights are cached).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
 
@@ -195,7 +193,7 @@ class Recorder(Tape):
             saved=saved,
             keeps_result=keeps_result,
             backward=backward,
-            layout=_dense(x.layout),
+            layout=dense(x.layout),
             differentiable=function not in _NO_GRADIENT,
         )
 
@@ -210,7 +208,7 @@ class Recorder(Tape):
         if not rate:
             return x
         return self.emit(
-            "dropout", (x,), x.tokens, x.width, x.dtype, saved=(self.kept(x.elements, "dropout mask"),), layout=_dense(x.layout)
+            "dropout", (x,), x.tokens, x.width, x.dtype, saved=(self.kept(x.elements, "dropout mask"),), layout=dense(x.layout)
         )
 
     # memory
@@ -220,27 +218,6 @@ class Recorder(Tape):
         # its gradient is one of the whole, zero elsewhere
         self.ops[-1] = self.ops[-1]._replace(passes=False)
         return made
-
-    def padded(self, x: Value, tokens: int) -> Value:
-        return self.emit("pad", (x,), tokens, x.width, x.dtype, layout=_dense(x.layout))
-
-    def cumulative(self, x: Value) -> Value:
-        return self.emit("cumulative sum", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
-
-    def write(self, into: Value, x: Value) -> Value:
-        """The gradient of what is written to is a copy of the whole, with zeros in that part (`CopySlices`)."""
-        made = self.emit("write", (into, x), into.tokens, into.width, into.dtype, view=True)
-        self.ops[-1] = self.ops[-1]._replace(passes=False)
-        return made
-
-    @contextmanager
-    def repeated(self, times: int, state: Value) -> Iterator[Value]:
-        start = len(self.ops)
-        yield self.emit("state", (state,), state.tokens, state.width, state.dtype)
-        turn = self.ops[start:]
-        made = {op.output.storage for op in turn if all(value.storage is not op.output.storage for value in op.inputs)}
-        for storage in made & {storage for op in turn for storage in op.saved}:
-            storage.bytes *= times
 
     def join(self, *parts: Value) -> Value:
         width = sum(part.width for part in parts)
@@ -307,6 +284,8 @@ class Recorder(Tape):
     def product(self, x: Value, weight: Value, width: int) -> Value:
         """x Wᵀ. Keeps x for the weight's gradient and the weight for x's."""
         x, weight = self.low(x), self.low_weight(weight)
+        if x.layout == HEADS_FIRST and self.batch > 1 and weight.needs_grad:  # `should_fold` in LinearAlgebra.cpp
+            x = self.copy(x)
         saved = ((x.storage,) if weight.needs_grad else ()) + ((weight.storage,) if x.needs_grad else ())
         return self.emit("linear", (x, weight), x.tokens, width, x.dtype, saved=saved, layout=TOKENS_FIRST)
 
@@ -317,17 +296,6 @@ class Recorder(Tape):
         x, y = self.batched(self.low(x)), self.batched(self.low(y))
         saved = ((y.storage,) if x.needs_grad else ()) + ((x.storage,) if y.needs_grad else ())
         return self.emit("matmul", (x, y), x.tokens, width, x.dtype, saved=saved, layout=HEADS_FIRST)
-
-    def solve(self, system: Value, x: Value) -> Value:
-        """Keeps the systems and the solutions (`linalg_solve_triangular`)."""
-        made = self.emit("solve", (system, x), x.tokens, x.width, x.dtype, saved=(system.storage,), keeps_result=True)
-        made.layout = HEADS_FIRST
-        return made
-
-    def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
-        x, y = (self.low(self.batched(value, sequences)) for value in (x, y))
-        saved = ((y.storage,) if x.needs_grad else ()) + ((x.storage,) if y.needs_grad else ())
-        return self.emit("einsum", (x, y), tokens, width, x.dtype, saved=saved, layout=HEADS_FIRST)
 
     def batched(self, x: Value, sequences: int | None = None) -> Value:
         """An operand of a batched product [sequences × heads, rows, columns]: a copy where sequences and heads do not lie side
@@ -355,10 +323,10 @@ def _bigger(x: Value, y: Value) -> Value:
 
 
 def _layout(x: Value, y: Value) -> str:
-    return _dense((x if x.elements >= y.elements else y).layout)
+    return dense((x if x.elements >= y.elements else y).layout)
 
 
-def _dense(layout: str) -> str:
+def dense(layout: str) -> str:
     return TOKENS_FIRST if layout == STRIDED else layout
 
 

@@ -17,8 +17,14 @@ def _types(text: str) -> frozenset[str]:
 IMAGES = _types("beit clip deit dinov2 dinov2_with_registers siglip vit")
 """Those that see images, equal to the byte at sizes that their patches divide and that they do not."""
 
-EXACT = IMAGES | _types(
-    """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text deberta
+RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba mamba2 nemotron_h")
+"""Those with state spaces, as transformers computes them where no kernels are installed beside it."""
+
+EXACT = (
+    IMAGES
+    | RECURRENT
+    | _types(
+        """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text deberta
     deberta-v2 deepseek_v2 deepseek_v3 distilbert dots1 electra ernie ernie4_5 ernie4_5_moe eurobert exaone4 flex_olmo
     gemma gemma2 gemma3 gemma3_text glm glm4 glm4_moe glm4_moe_lite got_ocr2 gpt-sw3 gpt2 gpt_bigcode gpt_neo gpt_neox
     gpt_neox_japanese gpt_oss gptj granite granitemoe granitemoeshared helium hunyuan_v1_dense hunyuan_v1_moe hy_v3 hyperclovax
@@ -27,6 +33,7 @@ EXACT = IMAGES | _types(
     olmoe opt paligemma pegasus persimmon phi phi3 phimoe plbart qwen2 qwen2_5_vl qwen2_moe qwen2_vl qwen3 qwen3_5 qwen3_5_moe
     qwen3_5_moe_text qwen3_5_text qwen3_moe qwen3_next qwen3_vl rembert roberta roberta-prelayernorm seed_oss smollm3 smolvlm
     stablelm starcoder2 t5 umt5 vaultgemma whisper xlm-roberta xlm-roberta-xl"""
+    )
 )
 """Equal to the byte."""
 

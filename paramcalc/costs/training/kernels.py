@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from paramcalc.costs.training.autograd import LOW, Recorder
+from paramcalc.costs.training.autograd import LOW
+from paramcalc.costs.training.recurrences import RecurrenceRecorder
 from paramcalc.model.tape import FP32, HEADS_FIRST, TOKENS_FIRST, Storage, Value
 
 EAGER, SDPA, FLASH = "eager", "sdpa", "flash"
@@ -45,7 +46,7 @@ class Heads(NamedTuple):
         return self.value.width // self.kv_heads
 
 
-class AttentionRecorder(Recorder):
+class AttentionRecorder(RecurrenceRecorder):
     """A recorder that knows torch's attention kernels."""
 
     implementation = SDPA

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from paramcalc.holdings.trainable import last_stack
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.order import Order
-from paramcalc.model.parts import Block, Group, Place
+from paramcalc.model.parts import Block, Group, Place, kind_of
 from paramcalc.model.rows import Row
 from paramcalc.words.errors import UsageError
 from paramcalc.words.sizes import Size
@@ -43,7 +43,7 @@ def _part(part: Block | Group, name: str, at: Place, tp: int, ep: int) -> Block 
 
 
 def _block(block: Block, at: Place, tp: int, ep: int) -> Block:
-    kind = type(block).__module__.rpartition(".")[2]
+    kind = kind_of(block)
     fields: Any = block
     if kind == "attention":
         heads, kv_heads, head_dim, v_dim = (int(size) for size in fields.dims(at))

@@ -14,7 +14,7 @@ from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.architecture import Placed
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
-from paramcalc.model.tape import FP32, HEADS_FIRST, TOKENS_FIRST, Storage, Value
+from paramcalc.model.tape import FP32, TOKENS_FIRST, Storage, Value
 
 
 class Recipe(NamedTuple):
@@ -192,18 +192,6 @@ class ModelTape(AttentionRecorder, MapRecorder):
         weights = (self.weight(name),) if self.has(name) else ()
         saved = (x.storage, self.kept(4 * x.tokens * parts, "reciprocal deviation"))
         return self.emit("rms norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved, layout=TOKENS_FIRST)
-
-    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
-        """As `convolution`; the reference passes a view of the filters, of which autocast keeps no copy for another use."""
-        filters = kernels = self.weight(f"{name}.weight")
-        if self.autocast is not None and filters.dtype == FP32:
-            kernels = self.emit("cast", (filters,), filters.tokens, filters.width, self.autocast)
-        low = self.low(self.cast(x, filters.dtype))
-        saved = (low.storage, kernels.storage)
-        rows = x.tokens + self.batch * (kernel - 1)
-        made = self.emit("convolution", (low, kernels), rows, x.width, low.dtype, saved=saved, layout=HEADS_FIRST)
-        kept = self.view(made, x.tokens, x.width)
-        return self.cast(self.activation(activation, kept) if activation else kept, x.dtype)
 
     # positions
 

@@ -17,7 +17,7 @@ from paramcalc.model.blocks.embedding import Embedding
 from paramcalc.model.blocks.head import Head
 from paramcalc.model.blocks.tensor import Tensor
 from paramcalc.model.parts import Block, Group, Place
-from paramcalc.model.tape import Storage, Value
+from paramcalc.model.tape import FP32, Storage, Value
 from paramcalc.words.errors import UsageError
 from paramcalc.words.sizes import Size
 
@@ -261,8 +261,11 @@ class Walk:
                 self._aside(part.parts[name], placed(part.parts[name], name, at))
         for _ in range(part.repeat):
             for step in steps:
-                x = flow.run(step, x, self._applier(part, at), self.tape.add)
+                x = flow.run(step, x, self._applier(part, at), self._wide_sum if part.wide else self.tape.add)
         return x
+
+    def _wide_sum(self, x: Value, y: Value) -> Value:
+        return self.tape.add(self.tape.cast(x, FP32), y)
 
     def _aside(self, part: Block | Group, at: Place) -> None:
         """A part of a layer that the stream does not pass."""

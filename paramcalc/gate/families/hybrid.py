@@ -60,6 +60,7 @@ def mamba2(c: Config, inner: int, *, path: str = "mamba", **fields: Any) -> Tree
         bias=bias or None,
         conv_bias=c.flag("mamba_conv_bias", True),
         activation=c.text("hidden_act", "silu"),
+        chunk=c.optional("mamba_chunk_size"),
     ) | tree(**fields)
 
 
@@ -135,11 +136,12 @@ def falcon_h1(c: Config) -> Tree:
     c.ignore("mamba_expand")
     enters, leaves = c.flag("mamba_proj_bias"), c.flag("projectors_bias")
     bias = enters if enters == leaves else ["in"] if enters else ["out"]
+    gate: Tree = {"norm": c.flag("mamba_rms_norm"), "norm_first": c.flag("mamba_norm_before_gate", True) or None}
     mixers = {
-        "mamba2": mamba2(c, inner, norm=c.flag("mamba_rms_norm")) | tree(bias=bias),
-        "attention": attention(c, bias=c.flag("attention_bias") or None, rotary=True),
+        "mamba2": mamba2(c, inner, scaled=True, **gate) | tree(bias=bias),
+        "attention": attention(c, bias=c.flag("attention_bias") or None, rotary=True, scaled=True),
     }
-    feed = {"feed_forward": gated(c, bias=c.flag("mlp_bias") or None)}
+    feed = {"feed_forward": gated(c, bias=c.flag("mlp_bias") or None, scaled=True)}
     stack = layered("layers.{}", [["layer"] * depth(c)], lambda _: layer(mixers, feed))
     return document(c, decoder_parts(c, stack, rms("final_layernorm")))
 
@@ -217,6 +219,7 @@ def nemotron_block(c: Config, word: str) -> Tree:
         bias=c.flag("use_bias") or None,
         conv_bias=c.flag("use_conv_bias", True),
         activation=c.text("mamba_hidden_act", "silu"),
+        chunk=c.optional("chunk_size"),
     )
     return {word: mixer}
 
@@ -249,7 +252,7 @@ def nemotron_h(c: Config) -> Tree:
 
     def build(word: str) -> Tree:
         parts = nemotron_block(c, word)
-        return {"norm_1": rms("norm"), **parts, "flow": [f"norm_1 {' '.join(parts)} +"]}
+        return {"norm_1": rms("norm", narrow=True), **parts, "flow": [f"norm_1 {' '.join(parts)} +"]}
 
     stack = layered("layers.{}", [nemotron_layers(c)], build)
     return document(c, decoder_parts(c, stack, rms("norm_f"), embed="embeddings", tie=None))

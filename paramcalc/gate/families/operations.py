@@ -75,7 +75,7 @@ TOKEN_TABLES = _types("qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_te
 """Model types whose rotary tables have a row for each token of the batch."""
 ROTARY_SHARE = {
     0.25: _types("gpt_neox qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next stablelm"),
-    0.5: _types("glm glm4 glm4_moe nemotron persimmon phi recurrent_gemma"),
+    0.5: _types("bamba glm glm4 glm4_moe nemotron persimmon phi recurrent_gemma"),
 }
 """Share of a head's dims that rotates where the config does not say."""
 
@@ -238,7 +238,7 @@ def _router(c: Config, part: Tree) -> None:
         facts["scores"] = "sigmoid"
     if c.model_type in MAYBE_NORMALIZED and not c.flag("norm_topk_prob"):
         facts["normalized"] = False
-    if c.model_type == "deepseek_v2":
+    if c.model_type in ("deepseek_v2", "jamba"):
         facts["normalized"] = False
     if c.model_type in WIDE_ROUTERS:
         facts["wide"] = True

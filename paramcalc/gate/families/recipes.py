@@ -187,6 +187,7 @@ def decoder_parts(
     head_bias: bool = False,
     tie: bool | None = False,
     qa_base: str | None = None,
+    head_fields: Tree | None = None,
 ) -> Tree:
     """A decoder: token table, what else is added to it (`extra`), layers, what follows them (`last`), final norm, and the
     head its task asks for.
@@ -208,7 +209,8 @@ def decoder_parts(
         task,
         head=tree(
             kind="head", path=head, outputs=vocabulary, bias=head_bias or None, tied=None if tie is None else tied(c, "embedding", tie)
-        ),
+        )
+        | (head_fields or {}),
     )
 
 

@@ -35,9 +35,10 @@ def one_kind(c: Config, path: str, layer: Tree, count: str = "num_hidden_layers"
 
 def backbone(c: Config, mixer: Tree, name: str, *, tie: bool) -> Tree:
     """A stack of nothing but a norm and a mixer, as Mamba's layers are."""
-    layer = {"norm_1": rms("norm"), name: mixer | {"path": "mixer"}, "flow": [f"norm_1 {name} +"]}
+    wide = c.flag("residual_in_fp32", True) or None
+    layer = {"norm_1": rms("norm", narrow=wide), name: mixer | {"path": "mixer"}, "flow": [f"norm_1 {name} +"]} | tree(wide=wide)
     layers = one_kind(c, "layers.{}", layer)
-    return document(c, decoder_parts(c, layers, rms("norm_f"), base="backbone", embed="embeddings", tie=tie))
+    return document(c, decoder_parts(c, layers, rms("norm_f"), base="backbone", embed="embeddings", tie=tie, head_fields={"narrow": True}))
 
 
 def mamba(c: Config) -> Tree:
@@ -51,6 +52,7 @@ def mamba(c: Config) -> Tree:
         bias=c.flag("use_bias") or None,
         conv_bias=c.flag("use_conv_bias", True),
         activation=c.text("hidden_act", "silu"),
+        plain_norms=c.model_type == "falcon_mamba" or None,
     )
     c.ignore("expand", "use_falcon_mambapy")
     return backbone(c, mixer, "mamba", tie=True)
@@ -71,6 +73,7 @@ def mamba2(c: Config) -> Tree:
         bias=c.flag("use_bias") or None,
         conv_bias=c.flag("use_conv_bias", True),
         activation=c.text("hidden_act", "silu"),
+        chunk=c.optional("chunk_size"),
     )
     return backbone(c, mixer, "mamba2", tie=False)
 

@@ -102,6 +102,8 @@ class Attention(Block):
     """Of the attention weights."""
     output_dropout: Share = 0.0
     """Of what the output projection makes, before it is added to the stream."""
+    scaled: bool = False
+    """Whether what it reads is multiplied by a constant (Falcon-H1's µP)."""
     queries: bool = True
     """Whether it projects its queries itself (JetMoE's are made by experts)."""
     output: bool = True
@@ -191,6 +193,7 @@ class Attention(Block):
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         heads, kv_heads, head_dim, v_dim = (int(size) for size in self.dims(at))
+        x = tape.scale(x) if self.scaled else x
         query, key, value = self._read(tape, x, (heads * head_dim, kv_heads * head_dim, kv_heads * v_dim))
         gate = None
         if self.gate:

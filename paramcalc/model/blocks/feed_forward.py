@@ -32,6 +32,8 @@ class FeedForward(Block):
     inputs: Count | None = None
     outputs: Count | None = None
     """Both are the stream's width where left out."""
+    scaled: bool = False
+    """Whether its gate is multiplied by a constant (Falcon-H1's µP)."""
     dropout: Share = 0.0
     """Of its output, before it is added to the stream."""
     activation_dropout: Share = 0.0
@@ -53,5 +55,7 @@ class FeedForward(Block):
         yield from linear("down_proj", outputs, size, bias=self.has_bias("down"), split=1, transposed=self.transposed)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        inner = tape.dropout(tape.feed_forward(x, self.activation, gated=self.gated, fused=self.fused), self.activation_dropout)
+        inner = tape.dropout(
+            tape.feed_forward(x, self.activation, gated=self.gated, fused=self.fused, scaled=self.scaled), self.activation_dropout
+        )
         return tape.dropout(tape.linear("down_proj", inner), self.dropout)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row
+from paramcalc.model.tape import FP32
 from paramcalc.words.sizes import Size
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Head(Block):
     out, it is so for models whose layers see earlier tokens only."""
     wide: bool = False
     """Whether the loss makes logits fp32 where it does not predict the next token (ModernBERT)."""
+    narrow: bool = False
+    """Whether what it reads is first cast to the format of its matrix, and logits to fp32 (Mamba)."""
     shifted: bool = False
     """Whether a buffer of the model's format is added to the logits, as BART's `final_logits_bias` is."""
     softcap: float | None = None
@@ -42,7 +45,7 @@ class Head(Block):
             yield Row("bias", (outputs,), BIAS, "linear", role="head", split=0)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        logits = tape.linear("", x)
+        logits = tape.cast(tape.linear("", tape.cast(x, tape.stream_dtype)), FP32) if self.narrow else tape.linear("", x)
         if self.shifted:
             logits = tape.add(logits, tape.constant(1, self.outputs, tape.stream_dtype, "bias of logits"))
         return tape.scale(tape.unary("tanh", tape.scale(logits))) if self.softcap else logits

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
+from paramcalc.model.tape import FP32
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Mamba(Block):
@@ -23,6 +27,7 @@ class Mamba(Block):
     """
 
     home: ClassVar[str] = "state_space"
+    packages: ClassVar[str] = "mamba-ssm and causal-conv1d"
 
     inner: Count
     state: Count
@@ -35,6 +40,8 @@ class Mamba(Block):
     """Biases of the projections in and out."""
     conv_bias: bool = True
     inner_norms: bool = False
+    plain_norms: bool = False
+    """Whether dt, B and C are normalised without gains (Falcon Mamba, Zuo et al. 2024)."""
     activation: Activation = "silu"
 
     @model_validator(mode="after")
@@ -73,3 +80,36 @@ class Mamba(Block):
         n = self.sized
         yield conv_state(n.inner, n.kernel)
         yield state("recurrent_state", n.inner, n.state)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """As transformers computes it without the kernels of mamba-ssm (`MambaMixer`)."""
+        if self.heads:
+            raise NotImplementedError("mamba with heads")
+        whole = tape.linear("in_proj", x)
+        decay = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
+        mixed, gate = tape.slice(whole, self.inner), tape.slice(whole, self.inner)
+        mixed = tape.causal_convolution("conv1d", mixed, self.kernel, self.activation)
+        maps = tape.linear("x_proj", mixed)
+        step, keys, queries = (tape.slice(maps, width) for width in (self.rank, self.state, self.state))
+        step, keys, queries = (
+            self._normed(tape, name, value) for name, value in (("dt_norm", step), ("b_norm", keys), ("c_norm", queries))
+        )
+        step = tape.product(step, tape.weight("dt_proj.weight"), self.inner)
+        step = tape.unary("softplus", tape.add(step, tape.cast(tape.weight("dt_proj.bias"), step.dtype)))
+        made = self._scan(tape, mixed, step, decay, keys, queries)
+        return tape.linear("out_proj", tape.cast(tape.multiply(made, tape.unary("silu", gate)), x.dtype))
+
+    def _normed(self, tape: Tape, name: str, x: Value) -> Value:
+        if self.plain_norms:
+            return tape.rms_norm(x, gain=False)
+        return tape.rms_norm(x, name=f"{name}.weight") if self.inner_norms else x
+
+    def _scan(self, tape: Tape, mixed: Value, step: Value, decay: Value, keys: Value, queries: Value) -> Value:
+        """The selective scan (§3.2; `mamba_selective_scan`), token by token: a state of `state` numbers for each channel."""
+        step = tape.spread(step, self.state)
+        decays = tape.unary("exp", tape.multiply(decay, step))
+        gains = tape.multiply(step, tape.spread(tape.cast(keys, FP32), self.inner))
+        update = tape.multiply(gains, tape.spread(tape.cast(mixed, FP32), self.state))
+        states = tape.recurrence(decays, update, mixed.dtype)
+        made = tape.read(states, queries, mixed.dtype)
+        return tape.add(made, tape.multiply(mixed, tape.cast(tape.weight("D"), FP32)))

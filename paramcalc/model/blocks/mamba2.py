@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
+from paramcalc.model.tape import FP32
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class Mamba2(Block):
@@ -20,6 +24,7 @@ class Mamba2(Block):
     """
 
     home: ClassVar[str] = "state_space"
+    packages: ClassVar[str] = "mamba-ssm and causal-conv1d"
 
     heads: Count
     head_dim: Count
@@ -30,7 +35,13 @@ class Mamba2(Block):
     conv_bias: bool = True
     norm: bool = True
     """Whether the output passes a gated norm."""
+    norm_first: bool = False
+    """Whether the gate is applied behind that norm (Falcon-H1)."""
+    scaled: bool = False
+    """Whether what the first projection reads and makes is multiplied by constants (Falcon-H1's µP)."""
     activation: Activation = "silu"
+    chunk: Count = 256
+    """Tokens that are computed at once in training, by products between all pairs of them (§6)."""
 
     def has_bias(self, projection: str) -> bool:
         return self.bias if isinstance(self.bias, bool) else projection in self.bias
@@ -52,3 +63,75 @@ class Mamba2(Block):
         n = self.sized
         yield conv_state(n.heads * n.head_dim + 2 * n.groups * n.state, n.kernel)
         yield state("recurrent_state", n.heads, n.head_dim, n.state)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """As transformers computes it without the kernels of mamba-ssm (`Mamba2Mixer`)."""
+        inner, maps = self.heads * self.head_dim, self.groups * self.state
+        whole = tape.linear("in_proj", tape.scale(x) if self.scaled else x)
+        if self.scaled:  # by a table of the weights' format
+            whole = tape.cast(tape.scale(whole), tape.stream_dtype)
+        decay = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
+        gate, mixed, step = (tape.slice(whole, width) for width in (inner, inner + 2 * maps, self.heads))
+        mixed = tape.causal_convolution("conv1d", mixed, self.kernel, self.activation)
+        values, keys, queries = (tape.slice(mixed, width) for width in (inner, maps, maps))
+        made = self._scan(tape, values, keys, queries, self._step(tape, step), decay)
+        return tape.linear("out_proj", tape.cast(self._gated(tape, made, gate), x.dtype))
+
+    def _gated(self, tape: Tape, x: Value, gate: Value) -> Value:
+        """x · silu(gate), and its norm: of all of it, of x alone, or none, for which the gate stays in its format."""
+        if not self.norm:
+            return tape.multiply(x, tape.unary("silu", gate))
+        gate = tape.cast(gate, FP32)
+        if self.norm_first:
+            return tape.multiply(tape.rms_norm(x, "late", "norm.weight", self.groups), tape.unary("silu", gate))
+        return tape.rms_norm(tape.multiply(x, tape.unary("silu", gate)), "late", "norm.weight", self.groups)
+
+    def _step(self, tape: Tape, step: Value) -> Value:
+        """Step sizes: softplus of what the token asks for and of a bias, within bounds."""
+        shifted = tape.add(step, tape.cast(tape.weight("dt_bias"), step.dtype))
+        return tape.unary("clamp", tape.unary("softplus", shifted))
+
+    def _scan(self, tape: Tape, values: Value, keys: Value, queries: Value, step: Value, decay: Value) -> Value:
+        """The chunked scan (§6, listing 1; `mamba2_chunk_scan`), all in fp32: within a chunk each token reads those before it,
+        and a chunk hands its state to those after it."""
+        length = values.tokens // tape.batch
+        rows = tape.batch * -(-length // self.chunk) * self.chunk
+        values, keys, queries = (tape.cast(value, FP32) for value in (values, keys, queries))
+        keys, queries = (tape.copy(value, self.heads * self.state) for value in (keys, queries))
+        skipped = tape.multiply(tape.weight("D"), tape.padded(values, rows))
+        values = tape.multiply(values, tape.cast(step, FP32))
+        steps = tape.multiply(decay, tape.cast(step, FP32))
+        values, steps, keys, queries = (tape.chunks(tape.padded(value, rows), self.chunk) for value in (values, steps, keys, queries))
+        sums = tape.cumulative(steps)
+        within = self._within(tape, values, keys, queries, steps)
+        carried = self._carried(tape, values, keys, sums)
+        read = tape.contract(queries, carried, rows, self.heads * self.head_dim, sequences=rows // self.chunk)
+        between = tape.multiply(read, tape.unary("exp", sums))
+        made = tape.add(tape.copy(tape.add(within, between)), skipped)
+        return tape.view(made, tape.batch * length, made.width)
+
+    def _within(self, tape: Tape, values: Value, keys: Value, queries: Value, steps: Value) -> Value:
+        """What the tokens of a chunk give to those after them in it."""
+        rows, sequences = values.tokens, values.tokens // self.chunk
+        scores = tape.contract(queries, keys, rows, self.heads * self.chunk, sequences=sequences)
+        weights = tape.multiply(scores, decay_between(tape, steps, self.chunk))
+        return tape.contract(weights, values, rows, values.width, sequences=sequences)
+
+    def _carried(self, tape: Tape, values: Value, keys: Value, sums: Value) -> Value:
+        """The state with which each chunk begins: what each chunk makes, decayed over those between. A matrix for each head."""
+        chunks = values.tokens // self.chunk
+        size = self.heads * self.head_dim * self.state
+        kept = tape.multiply(keys, tape.unary("exp", tape.subtract(sums, sums)))
+        made = tape.contract(kept, values, chunks, size, sequences=chunks)
+        marks = chunks + tape.batch
+        states = tape.prepend(made, tape.fresh(1, size, FP32, "zeros"))
+        decays = decay_between(tape, tape.padded(tape.view(sums, chunks, sums.width), marks), marks // tape.batch)
+        states = tape.contract(decays, states, marks, size, sequences=tape.batch)
+        return tape.chunks(tape.view(states, chunks, size), 1)
+
+
+def decay_between(tape: Tape, x: Value, size: int) -> Value:
+    """exp of the sums of x between each two of `size` positions, -∞ where the second is the earlier (§6: `segsum`): repeated,
+    masked, summed, and masked again."""
+    sums = tape.cumulative(tape.masked(tape.spread(x, size), tape.fresh(size, size, "bool", "mask of pairs")))
+    return tape.unary("exp", tape.masked(sums, tape.fresh(size, size, "bool", "mask of pairs")))

@@ -36,6 +36,9 @@ class Norm(Block):
     kernel, `written` out (Cohere; `divided` by the root, DeBERTa), in fp32 (`wide`, OLMo), or with a gain of 1 + w (`unit`,
     Nemotron)."""
 
+    narrow: bool = False
+    """Whether what it reads is first cast to the format of its gain (Mamba)."""
+
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
         bias = self.type != "rms" if self.bias is None else self.bias
@@ -43,6 +46,8 @@ class Norm(Block):
             yield row._replace(name=row.name.removeprefix("norm."))
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        if self.narrow:
+            x = tape.cast(x, tape.stream_dtype)
         if self.type == "rms":
             return tape.rms_norm(x, self.style, gain=self.scale)
         if self.type == "layer":

@@ -1,0 +1,88 @@
+"""Layers that carry a state, as torch computes them without kernels of their own, and what each step keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paramcalc.costs.training.autograd import BYTES, Recorder, dense, promoted
+from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
+
+
+class RecurrenceRecorder(Recorder):
+    """A recorder that knows scans and loops over tokens. A loop is one operation: its work does not grow with its steps."""
+
+    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
+        """As `convolution`; the reference passes a view of the filters, of which autocast keeps no copy for another use."""
+        filters = kernels = self.weight(f"{name}.weight")
+        if self.autocast is not None and filters.dtype == FP32:
+            kernels = self.emit("cast", (filters,), filters.tokens, filters.width, self.autocast)
+        low = self.low(self.cast(x, filters.dtype))
+        saved = (low.storage, kernels.storage)
+        rows = x.tokens + self.batch * (kernel - 1)
+        made = self.emit("convolution", (low, kernels), rows, x.width, low.dtype, saved=saved, layout=HEADS_FIRST)
+        kept = self.view(made, x.tokens, x.width)
+        return self.cast(self.activation(activation, kept) if activation else kept, x.dtype)
+
+    def padded(self, x: Value, tokens: int) -> Value:
+        return self.emit("pad", (x,), tokens, x.width, x.dtype, layout=dense(x.layout))
+
+    def chunks(self, x: Value, size: int) -> Value:
+        whole = x.tokens == self.batch * size
+        return self.emit("view", (x,), x.tokens, x.width, x.dtype, view=True, layout=x.layout if whole else STRIDED)
+
+    def cumulative(self, x: Value) -> Value:
+        return self.emit("cumulative sum", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
+
+    def write(self, into: Value, x: Value) -> Value:
+        """The gradient of what is written to is a copy of the whole, with zeros in that part (`CopySlices`)."""
+        made = self.emit("write", (into, x), into.tokens, into.width, into.dtype, view=True)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return made
+
+    @contextmanager
+    def repeated(self, times: int, state: Value) -> Iterator[Value]:
+        start = len(self.ops)
+        yield self.emit("state", (state,), state.tokens, state.width, state.dtype)
+        turn = self.ops[start:]
+        made = {op.output.storage for op in turn if all(value.storage is not op.output.storage for value in op.inputs)}
+        for storage in made & {storage for op in turn for storage in op.saved}:
+            storage.bytes *= times
+
+    def solve(self, system: Value, x: Value) -> Value:
+        """Keeps the systems and the solutions (`linalg_solve_triangular`)."""
+        made = self.emit("solve", (system, x), x.tokens, x.width, x.dtype, saved=(system.storage,), keeps_result=True)
+        made.layout = HEADS_FIRST
+        return made
+
+    def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
+        x, y = (self.low(self.batched(value, sequences)) for value in (x, y))
+        saved = ((y.storage,) if x.needs_grad else ()) + ((x.storage,) if y.needs_grad else ())
+        return self.emit("einsum", (x, y), tokens, width, x.dtype, saved=saved, layout=HEADS_FIRST)
+
+    def recurrence(self, decay: Value, update: Value, start: str) -> Value:
+        """A step reads the state before it: the zeros, and all states but the last, are kept for the decay's gradient, and the
+        decay for theirs. A step's slices hand back gradients of the whole."""
+        dtype = promoted(decay, update)
+        zeros = self.kept(self.batch * update.width * BYTES[start], "first state")
+        whole = update.elements * BYTES[dtype]
+        made = self.emit(
+            "recurrence",
+            (decay, update),
+            update.tokens,
+            update.width,
+            dtype,
+            saved=(decay.storage, zeros),
+            keeps_result=True,
+            backward=whole,
+            layout=TOKENS_FIRST,
+        )
+        made.storage.bytes -= self.batch * update.width * BYTES[dtype]
+        return made
+
+    def read(self, states: Value, by: Value, dtype: str) -> Value:
+        narrow, by = self.low(self.cast(states, dtype)), self.low(by)
+        saved: tuple[Storage, ...] = (narrow.storage, by.storage)
+        if narrow is states:
+            saved = (*saved, self.kept(states.elements * BYTES[states.dtype] - states.storage.bytes, "last state"))
+        return self.emit("read", (narrow, by), states.tokens, states.width // by.width, narrow.dtype, saved=saved, layout=HEADS_FIRST)

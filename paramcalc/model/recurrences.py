@@ -1,0 +1,59 @@
+"""The words of a tape for layers that carry a state from token to token: convolutions, scans by chunks, loops."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Value
+
+
+class RecurrentTape(ABC):
+    """Operations along the tokens of a sequence."""
+
+    @abstractmethod
+    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
+        """A depthwise convolution `name` of each token with the `kernel` - 1 before it: padded on both sides, and what is made
+        past the last token cut off. The result lies channel by channel."""
+
+    @abstractmethod
+    def padded(self, x: Value, tokens: int) -> Value:
+        """So many rows, zeros behind those of each sequence, in new memory."""
+
+    @abstractmethod
+    def chunks(self, x: Value, size: int) -> Value:
+        """A view in which each `size` rows of a sequence are a sequence of their own."""
+
+    @abstractmethod
+    def cumulative(self, x: Value) -> Value:
+        """Sums of all elements up to each, along one axis."""
+
+    @abstractmethod
+    def write(self, into: Value, x: Value) -> Value:
+        """`into`, part of which x was written to in place."""
+
+    @abstractmethod
+    @contextmanager
+    def repeated(self, times: int, state: Value) -> Iterator[Value]:
+        """What is recorded inside is one of so many turns of a loop. Yields the state that a turn begins with; what a turn keeps
+        for the backward pass, each keeps, and the rest goes before the next."""
+
+    @abstractmethod
+    def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
+        """A sum of products over a common axis (`einsum` of two operands): a batched product for each head of each of so many
+        `sequences`, which chunks of one count as."""
+
+    @abstractmethod
+    def solve(self, system: Value, x: Value) -> Value:
+        """The solution of triangular systems, one for each head and chunk."""
+
+    @abstractmethod
+    def recurrence(self, decay: Value, update: Value, start: str) -> Value:
+        """hₜ = aₜ hₜ₋₁ + uₜ, token by token, from zeros of the format `start`: the states after all tokens, as rows."""
+
+    @abstractmethod
+    def read(self, states: Value, by: Value, dtype: str) -> Value:
+        """Each state, cast to a format, times the row of its token: a product for each of them."""
