@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import paramcalc
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.plan import plan_training
 from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.model.tree import architecture_from
 
@@ -51,3 +54,20 @@ def test_a_correction_of_scores_is_held_but_not_trained() -> None:
 def test_an_open_number_of_visits_leaves_active_open() -> None:
     assert held(visited=None).active is None
     assert held().active == 5 * 7 + 2 * 3 * 11 * 7
+
+
+def test_a_scaling_router_has_a_vector_and_a_number_for_each_expert_and_a_norm_of_the_experts_is_theirs() -> None:
+    assert held(router={"scaled": True}).total - held().total == 7 + 5
+    assert held(norm="power").total - held().total == 7
+
+
+def test_where_every_expert_computes_every_token_all_their_rows_are_kept() -> None:
+    """Llama 4: for each of 5 experts the token, the scaled token, gate and up, the activation and the product, and one score."""
+
+    def kept(**fields: object) -> int:
+        part = {"kind": "experts", "count": 5, "visited": 1, "expert": {"size": 11}, **fields}
+        tree = {"name": "x", "width": 7, "parts": {"embedding": {"vocabulary": 3}, "mlp": part}}
+        return plan_training(paramcalc.load(tree), TrainingJob(precision="fp32", batch_size=2, seq_len=3)).saved_for_backward
+
+    rows, scores = 5 * (7 + 7 + 2 * 11 + 11 + 11 + 1), 5
+    assert kept(every=True) == 2 * 3 * (4 * (7 + rows + scores) + 8)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from paramcalc.model.architecture import Architecture
+from paramcalc.model.parts import Block
 from paramcalc.model.rows import Row
 from paramcalc.words.errors import UsageError
 from paramcalc.words.nearest import did_you_mean
@@ -14,7 +15,7 @@ from paramcalc.words.nearest import did_you_mean
 LINEAR, TABLE, MATRIX, STACK = "linear", "table", "matrix", "stack"
 """A dense layer; an embedding; one matrix, or the experts' stacked matrices, that a module keeps as a bare parameter."""
 
-_ROUTER_LAYERS = ("classifier", "wg", "layer")
+_ROUTER_LAYERS = ("classifier", "wg", "layer", "proj")
 """Names of the dense layer inside a router; where none is, the router module itself keeps the matrix as a parameter."""
 _INDEXES = ("0", "1", "2", "7", "10", "23", "101")
 
@@ -46,8 +47,8 @@ def modules(architecture: Architecture) -> list[Module]:
     return [module for placed in architecture.blocks() for row in placed.rows for module in _module(row, placed[0])]
 
 
-def _module(row: Row, block: object) -> Iterator[Module]:
-    transposed = bool(getattr(block, "transposed", False))
+def _module(row: Row, block: Block) -> Iterator[Module]:
+    transposed = bool(getattr(block, "transposed", False)) if row.op == "stack" else block.turned
     shape = tuple(int(size) for size in row.shape)
     name = row.name.removesuffix(".weight")
     component = row.component.rpartition(".")[2]

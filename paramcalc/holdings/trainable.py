@@ -53,8 +53,8 @@ class Adapted(NamedTuple):
     """Rows that the method adds; all train."""
     trained: list[Row]
     """Rows of the architecture that train, with as many copies as do."""
-    sites: dict[str, Site]
-    """Adapted modules by their full name."""
+    sites: dict[tuple[str, str], Site]
+    """Adapted modules by their full name and their part: kinds of layers may share names and not sizes."""
 
     @property
     def added_total(self) -> int:
@@ -116,7 +116,7 @@ def _lora(architecture: Architecture, method: Method) -> Adapted:
 
     On a table A is [r, rows] and B [width, r]; on stacked experts one pair spans them all: A [r·experts, inputs], B [outputs, r·experts].
     """
-    sites = {module.name: Site(module, method.name, rank) for module, rank in lora_targets(architecture, method)}
+    sites = {(module.name, module.part): Site(module, method.name, rank) for module, rank in lora_targets(architecture, method)}
     return Adapted(method, [row for site in sites.values() for row in _lora_rows(site)], [], sites)
 
 
@@ -208,10 +208,10 @@ def _ia3(architecture: Architecture, method: Method) -> Adapted:
         asked = ["k_proj", "v_proj", "qkv_proj", "kv_proj", "down_proj"]
         found = [(m, m.role == "down_proj") for m in every if m.role in asked]
     unmatched(asked, [module for module, _ in found], every)
-    sites = {module.name: Site(module, "ia3", on_input=on_input) for module, on_input in found}
+    sites = {(module.name, module.part): Site(module, "ia3", on_input=on_input) for module, on_input in found}
     added = [
-        _row(site.module, f"{name}.ia3_l", (1, site.module.inputs) if site.on_input else (site.module.outputs, 1), "ia3")
-        for name, site in sites.items()
+        _row(site.module, f"{site.module.name}.ia3_l", (1, site.module.inputs) if site.on_input else (site.module.outputs, 1), "ia3")
+        for site in sites.values()
     ]
     return Adapted(method, added, [], sites)
 

@@ -72,6 +72,11 @@ class Block(Part):
     """Packages that transformers does not install, and with which it computes the forward pass in another way."""
 
     @property
+    def turned(self) -> bool:
+        """Whether its linear layers are stored [inputs, outputs], as GPT-2's are."""
+        return bool(getattr(self, "transposed", False))
+
+    @property
     def sized(self) -> Any:
         """This block's integer fields as sizes that carry their names."""
         return Named(self)

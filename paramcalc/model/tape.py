@@ -106,8 +106,8 @@ class Tape(MapTape, RecurrentTape):
         batch (`shared`), or `kept` by the model."""
 
     @abstractmethod
-    def grouped(self, name: str, x: Value, width: int) -> Value:
-        """Each row of x times the matrix of its own expert."""
+    def grouped(self, name: str, x: Value, width: int, *, routed: bool = True) -> Value:
+        """Each row of x times the matrix of its own expert; `routed` by places that are kept, or as many rows for each expert."""
 
     @abstractmethod
     def cast(self, x: Value, dtype: str) -> Value:
@@ -210,6 +210,22 @@ class Tape(MapTape, RecurrentTape):
         """The largest scores of each row."""
 
     @abstractmethod
+    def scatter(self, x: Value, width: int) -> Value:
+        """What `top` has found, put back into rows of the width they are from; places are kept once for both."""
+
+    @abstractmethod
+    def repeat_rows(self, x: Value, times: int) -> Value:
+        """All rows again and again, in new memory."""
+
+    @abstractmethod
+    def sum_rows(self, x: Value, times: int) -> Value:
+        """Rows that lie `times` over, added up."""
+
+    @abstractmethod
+    def of_each(self, name: str, chosen: Value) -> Value:
+        """The numbers of a parameter at the places that were `chosen` and kept."""
+
+    @abstractmethod
     def pick(self, x: Value, width: int) -> Value:
         """Part of each row, picked out by an index into new memory."""
 
@@ -222,8 +238,8 @@ class Tape(MapTape, RecurrentTape):
         """A number by which a value is divided: kept in a format of its own, it does not change the value's."""
 
     @abstractmethod
-    def set_aside(self, name: str, x: Value) -> None:
-        """Let later layers find x under this name."""
+    def set_aside(self, name: str, x: Value, *, argument: bool = False) -> None:
+        """Let later layers find x under this name; `argument`: handed to them as one, so that checkpointing keeps it."""
 
     @abstractmethod
     def take(self, x: Value, index: Value, tokens: int, width: int) -> Value:
@@ -317,7 +333,8 @@ class Tape(MapTape, RecurrentTape):
         if style == "fused":
             return self.fused_rms_norm(x, name, parts)
         wide = self.cast(x, FP32)
-        statistic = self.unary("rsqrt", self.scale(self.mean(self.unary("power", wide), parts)))
+        squared = self.scale(self.mean(self.unary("power", wide), parts))
+        statistic = self.unary("power" if style == "power" else "rsqrt", squared)
         if style == "promote":
             normal = self.multiply(x, statistic)
             weight = self.weight(name)
@@ -327,7 +344,7 @@ class Tape(MapTape, RecurrentTape):
             return self.cast(normal, x.dtype)
         if style == "unit":
             return self.cast(self.multiply(normal, self.scale(self.cast(self.weight(name), FP32))), x.dtype)
-        if style == "wide":
+        if style in ("wide", "power"):
             return self.cast(self.multiply(self.cast(self.weight(name), FP32), normal), x.dtype)
         if style == "late":
             return self.cast(self.multiply(self.weight(name), normal), x.dtype)
@@ -337,12 +354,16 @@ class Tape(MapTape, RecurrentTape):
         """Cosines and sines for each position: made once for the model, or repeated for pairs in every layer. `rows` of them, one
         for each token of a sequence where nothing is said."""
         dtype = FP32 if style.endswith("wide") else dtype if style == "each" else self.stream_dtype
+        if style == "complex":
+            return (self.constant(self.length, dims, FP32, f"rotary complex {dims}"),) * 2
         names = (f"rotary {name}{' local' if local else ''} {dims}" for name in ("cosine", "sine"))
         cosine, sine = (self.constant(rows or self.length, dims, dtype, name) for name in names)
         return (self.copy(cosine), self.copy(sine)) if style.startswith(("repeated", "each")) else (cosine, sine)
 
     def rotate(self, x: Value, heads: int, head_dim: int, tables: tuple[Value, Value], style: str = "halves") -> Value:
         """Rotary positions on the first dims of each head (Su et al. 2021), as many as the tables have."""
+        if style == "complex":
+            return self.cast(self.multiply(self.cast(x, FP32), tables[0]), x.dtype)
         dims = tables[0].width
         turned, rest = (x, None) if dims >= head_dim else (self.slice(x, heads * dims), self.slice(x, heads * (head_dim - dims)))
         half = heads * dims // 2

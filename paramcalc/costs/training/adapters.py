@@ -24,7 +24,11 @@ BEHIND = {
 def with_adapter(tape: ModelTape, site: Site, x: Value, made: Value) -> Value:
     """The result of a dense layer with its adapter's added to it."""
     if site.kind == "ia3":
-        return made if site.on_input else tape.cast(tape.multiply(made, tape.adapter(f"{site.module.name}.ia3_l")), made.dtype)
+        return (
+            made
+            if site.on_input
+            else tape.cast(tape.multiply(made, tape.adapter(f"{site.module.name}.ia3_l", site.module.part)), made.dtype)
+        )
     low = tape.cast(x, tape.recipe.adapters)
     dropped = tape.dropout(low, tape.recipe.adapter_dropout)
     if site.kind == "dora":
@@ -37,9 +41,9 @@ def _low_rank(tape: ModelTape, site: Site, x: Value) -> Value:
     name = site.module.name
     above = tape.where
     tape.where = f"{name}.lora_A"
-    inner = tape.product(x, tape.adapter(f"{name}.lora_A.weight"), site.rank)
+    inner = tape.product(x, tape.adapter(f"{name}.lora_A.weight", site.module.part), site.rank)
     tape.where = f"{name}.lora_B"
-    outer = tape.product(inner, tape.adapter(f"{name}.lora_B.weight"), site.module.outputs)
+    outer = tape.product(inner, tape.adapter(f"{name}.lora_B.weight", site.module.part), site.module.outputs)
     tape.where = above
     return outer
 
@@ -53,7 +57,7 @@ def _dora(tape: ModelTape, site: Site, x: Value, dropped: Value, made: Value) ->
     whole = module.inputs * module.outputs * BYTES[x.dtype]
     identity = module.inputs * module.inputs * BYTES[x.dtype]
     norm = tape.emit("weight norm", (), 1, module.outputs, x.dtype, temporary=3 * whole + identity, layout=TOKENS_FIRST)
-    factor = tape.divide(tape.adapter(f"{module.name}.lora_magnitude_vector.weight"), norm)
+    factor = tape.divide(tape.adapter(f"{module.name}.lora_magnitude_vector.weight", module.part), norm)
     low_rank = _low_rank(tape, site, dropped)
     base = made
     if dropped is not x:
@@ -65,7 +69,7 @@ def _dora(tape: ModelTape, site: Site, x: Value, dropped: Value, made: Value) ->
 def on_table(tape: ModelTape, site: Site, found: Value) -> Value:
     """LoRA on a table: rows of Aᵀ looked up, times Bᵀ."""
     name = site.module.name
-    a, b = tape.adapter(f"{name}.lora_embedding_A"), tape.adapter(f"{name}.lora_embedding_B")
+    a, b = tape.adapter(f"{name}.lora_embedding_A", site.module.part), tape.adapter(f"{name}.lora_embedding_B", site.module.part)
     rows = tape.emit("lookup", (a,), found.tokens, site.rank, a.dtype, layout=TOKENS_FIRST)
     return tape.cast(tape.add(found, tape.scale(tape.product(rows, b, found.width))), found.dtype)
 
@@ -73,7 +77,7 @@ def on_table(tape: ModelTape, site: Site, found: Value) -> Value:
 def on_stack(tape: ModelTape, site: Site, weight: Value) -> Value:
     """LoRA on stacked experts (PEFT's `ParamWrapper`): W + s·BA is made whole, for all experts, and kept."""
     name = site.module.name
-    a, b = tape.adapter(f"{name}.lora_A.weight"), tape.adapter(f"{name}.lora_B.weight")
+    a, b = tape.adapter(f"{name}.lora_A.weight", site.module.part), tape.adapter(f"{name}.lora_B.weight", site.module.part)
     delta = tape.emit("low-rank weight", (a, b), weight.tokens, weight.width, a.dtype, layout=TOKENS_FIRST)
     return tape.add(weight, tape.cast(tape.scale(delta), weight.dtype))
 
@@ -90,10 +94,10 @@ def bottleneck(tape: ModelTape, block: Block, at: Place, x: Value) -> Value:
     """x + up(gelu(down(x))) behind attention and behind the feed-forward network (Houlsby et al. 2019, §2.1)."""
     kind = BEHIND.get(kind_of(block))
     layer = at.path[: at.path.rfind("{}") + 2]
-    name = f"{layer}.{kind}"
-    if kind is None or f"{name}.down_proj.weight" not in tape.added:
+    name, group = f"{layer}.{kind}", at.part.rpartition(".")[0]
+    if kind is None or (f"{name}.down_proj.weight", group) not in tape.added:
         return x
     low = tape.cast(x, tape.recipe.adapters)
-    down, up = tape.adapter(f"{name}.down_proj.weight"), tape.adapter(f"{name}.up_proj.weight")
+    down, up = tape.adapter(f"{name}.down_proj.weight", group), tape.adapter(f"{name}.up_proj.weight", group)
     inner = tape.unary("gelu", tape.product(low, down, down.tokens))
     return tape.cast(tape.add(x, tape.product(inner, up, x.width)), x.dtype)

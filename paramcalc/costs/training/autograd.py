@@ -79,10 +79,13 @@ class Ops(tuple[Op, ...]):
 
     @cached_property
     def made(self) -> frozenset[Storage]:
-        """Memory that these operations allocate themselves."""
-        inputs = {value.storage for op in self for value in op.inputs}
-        outputs = {op.output.storage for op in self}
-        return frozenset(outputs | ({storage for op in self for storage in op.saved} - inputs))
+        """Memory that these operations allocate themselves; a view of what they are given is not theirs."""
+        given: set[Storage] = set()
+        own: set[Storage] = set()
+        for op in self:
+            given.update(value.storage for value in op.inputs if value.storage not in own)
+            own.update(storage for storage in (op.output.storage, *op.saved) if storage not in given)
+        return frozenset(own)
 
 
 class Recorder(Tape):
@@ -246,16 +249,25 @@ class Recorder(Tape):
     def number(self, of: Value, dtype: str) -> Value:
         return Value(1, 1, of.dtype, self.emit("number", (), 1, 1, dtype, layout=TOKENS_FIRST).storage)
 
-    def set_aside(self, name: str, x: Value) -> None:
+    def set_aside(self, name: str, x: Value, *, argument: bool = False) -> None:
         self.aside[name] = x
         if x.storage.kind == "activation":
-            x.storage.argument = False
+            x.storage.argument = argument
 
     def take(self, x: Value, index: Value, tokens: int, width: int) -> Value:
         return self.emit("gather", (x, index), tokens, width, x.dtype, saved=(x.storage, index.storage), layout=HEADS_FIRST)
 
     def masked(self, x: Value, mask: Value) -> Value:
         return self.emit("masked", (x, mask), x.tokens, x.width, x.dtype, saved=(mask.storage,))
+
+    def scatter(self, x: Value, width: int) -> Value:
+        return self.emit("scatter", (x,), x.tokens, width, x.dtype, saved=self.ops[-1].saved[:1])
+
+    def repeat_rows(self, x: Value, times: int) -> Value:
+        return self.emit("repeat", (x,), x.tokens * times, x.width, x.dtype, layout=TOKENS_FIRST)
+
+    def sum_rows(self, x: Value, times: int) -> Value:
+        return self.emit("sum", (x,), x.tokens // times, x.width, x.dtype, layout=TOKENS_FIRST)
 
     def view(self, x: Value, tokens: int, width: int) -> Value:
         made = self.emit("view", (x,), tokens, width, x.dtype, view=True)

@@ -20,8 +20,12 @@ IMAGES = _types("beit clip deit dinov2 dinov2_with_registers siglip vit")
 RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba mamba2 nemotron_h")
 """Those with state spaces, as transformers computes them where no kernels are installed beside it."""
 
+TEXTS = _types("""gemma4_text gemma4_unified_text llama4_text""")
+"""Those of text whose layers compute more than their parameters show."""
+
 EXACT = (
     IMAGES
+    | TEXTS
     | RECURRENT
     | _types(
         """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text deberta
@@ -45,8 +49,8 @@ NEAR = _types(
 """Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""
 
 OTHER = _types(
-    """apertus aria_text big_bird convbert diffllama doge esm fsmt funnel gemma4_text gemma4_unified_text granite_swa
-    granitemoe_swa ibert layoutlm llama4_text longformer luke minimax_m3_vl_text mobilebert modernbert-decoder mra nanochat
+    """apertus aria_text big_bird convbert diffllama doge esm fsmt funnel granite_swa
+    granitemoe_swa ibert layoutlm longformer luke minimax_m3_vl_text mobilebert modernbert-decoder mra nanochat
     neomme nystromformer pegasus_x prophetnet roc_bert tapas ultrabert xglm yoso"""
 )
 """More than 1 % off: their layers compute more than their parameters show."""

@@ -10,7 +10,7 @@ from paramcalc.costs.training.autograd import BYTES, LOW, Op, Ops
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
 from paramcalc.costs.training.liveness import Backward, Scene, forward
 from paramcalc.costs.training.maps import MapRecorder
-from paramcalc.holdings.trainable import Adapted
+from paramcalc.holdings.trainable import Adapted, Site
 from paramcalc.model.architecture import Placed
 from paramcalc.model.parts import Block, Place
 from paramcalc.model.rows import Row
@@ -48,7 +48,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         self.implementation = recipe.implementation
         self.adapted = adapted
         self.trained = {row.name for row in adapted.trained}
-        self.added = {row.name: row for row in adapted.added}
+        self.added = {(row.name, row.part): row for row in adapted.added}
         self.rows: dict[str, Row] = {}
         self.transposed = False
         self.storages: dict[str, Storage] = {}
@@ -66,7 +66,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
 
     def enter(self, block: Block, at: Place) -> None:
         self.rows = dict(Placed((block, at)).named)
-        self.transposed = bool(getattr(block, "transposed", False))
+        self.transposed = block.turned
         self.where = at.path or at.part
 
     def has(self, name: str) -> bool:
@@ -105,9 +105,9 @@ class ModelTape(AttentionRecorder, MapRecorder):
         outputs = int(row.shape[1] if self.transposed else row.shape[0])
         module = row.name.removesuffix(".weight")
         above, self.where = self.where, module
-        site = self.adapted.sites.get(module) or self.adapted.sites.get(row.name)
+        site = self.site(module, row) or self.site(row.name, row)
         if site and site.kind == "ia3" and site.on_input:
-            x = self.cast(self.multiply(x, self.adapter(f"{module}.ia3_l")), x.dtype)
+            x = self.cast(self.multiply(x, self.adapter(f"{module}.ia3_l", row.part)), x.dtype)
         made = self._quantized(row, x, outputs) if self.is_quantized(row) else self._divided(row, x, outputs)
         if site:
             made = with_adapter(self, site, x, made)
@@ -157,10 +157,14 @@ class ModelTape(AttentionRecorder, MapRecorder):
         made.grid = image
         return made
 
-    def adapter(self, name: str) -> Value:
-        """A parameter that the method adds."""
-        row = self.added[name]
-        storage = self.storages.setdefault(name, Storage(row.elements * BYTES[self.recipe.adapters], name, name, "parameter"))
+    def site(self, module: str, row: Row) -> Site | None:
+        """The adapter on a module of the part that is recorded."""
+        return self.adapted.sites.get((module, row.part))
+
+    def adapter(self, name: str, part: str = "") -> Value:
+        """A parameter that the method adds, to a module of a part where it does."""
+        row = self.added[name, part]
+        storage = self.storages.setdefault(f"{name} {part}", Storage(row.elements * BYTES[self.recipe.adapters], name, name, "parameter"))
         return Value(int(row.shape[0]), row.elements // int(row.shape[0]), self.recipe.adapters, storage, needs_grad=True)
 
     def lookup(self, name: str, index: str = "given") -> Value:
@@ -171,7 +175,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         if index in ("made", "shared"):
             saved = (self.kept(rows * BYTES["int64"], "indices"),)
         found = self.emit("lookup", (table,), rows // self.shares, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
-        site = self.adapted.sites.get(row.name.removesuffix(".weight"))
+        site = self.site(row.name.removesuffix(".weight"), row)
         return on_table(self, site, found) if site else found
 
     def layer_norm(self, x: Value, name: str = "", parts: int = 1, *, unit: bool = False) -> Value:
@@ -239,8 +243,12 @@ class ModelTape(AttentionRecorder, MapRecorder):
 
     def top(self, scores: Value, visited: int) -> Value:
         """The largest scores; their places are kept."""
-        places = self.kept(BYTES["int64"] * scores.tokens * visited, "chosen experts")
+        places = self.places = self.kept(BYTES["int64"] * scores.tokens * visited, "chosen experts")
         return self.emit("top", (scores,), scores.tokens, visited, scores.dtype, saved=(places,))
+
+    def of_each(self, name: str, chosen: Value) -> Value:
+        weight = self.weight(name)
+        return self.emit("index", (weight,), chosen.tokens, chosen.width, weight.dtype, saved=(self.places,), layout=TOKENS_FIRST)
 
     def route(self, x: Value, scores: Value, visited: int) -> tuple[Value, Value]:
         """Tokens sorted by expert, with which the reference calls one grouped product for all experts (`grouped_mm`)."""
@@ -257,16 +265,18 @@ class ModelTape(AttentionRecorder, MapRecorder):
         """Experts of the block that is recorded."""
         return next(int(row.experts[0]) for row in self.rows.values() if row.experts)
 
-    def grouped(self, name: str, x: Value, width: int) -> Value:
+    def grouped(self, name: str, x: Value, width: int, *, routed: bool = True) -> Value:
         row = self.rows[name]
         above, self.where = self.where, row.name
         weight = self.parameter(row)
-        site = self.adapted.sites.get(row.name)
+        site = self.site(row.name, row)
         if site:
             weight = on_stack(self, site, weight)
         if self.is_quantized(row) and not site:
             whole = row.elements * BYTES[self.recipe.compute]
             made = self.emit("quantized experts", (x,), x.tokens, width, x.dtype, temporary=whole, backward=whole)
+        elif not routed:
+            made = self.product(x, weight, width)
         else:
             saved = ((x.storage,) if weight.needs_grad else ()) + ((weight.storage,) if x.needs_grad else ()) + (self.offsets,)
             made = self.emit("grouped linear", (x, weight), x.tokens, width, x.dtype, saved=saved)

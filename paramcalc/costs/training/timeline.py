@@ -99,8 +99,8 @@ class _Run:
         if self.policy.accumulated:
             self.live[GRADIENTS] = self.policy.standing or total
         left, cached = [], 0
-        for segment in self.segments:
-            left.append(self.left(segment))
+        for number, segment in enumerate(self.segments):
+            left.append(self.left(segment, before=self.segments[number - 1] if number else None))
             cached = self.ahead(segment, left[-1], cached)
         unsaved = self.policy.held - {storage for segment in self.segments for storage in segment.ops.saved}
         self.note(FORWARD_END, _sum(self.live, {LOGITS: sum(storage.bytes for storage in unsaved)}))
@@ -110,21 +110,25 @@ class _Run:
         self.note(BACKWARD_END, _sum(self.live, {WORKSPACE: -self.policy.always}))
         return Passes(self.phases, sum(kept.bytes * times for kept, times in self.kept), self.kept, total)
 
-    def left(self, segment: Segment) -> _Left:
-        """What a segment keeps for the way back: each copy of it, and once for all of them."""
+    def left(self, segment: Segment, before: Segment | None = None) -> _Left:
+        """What a segment keeps for the way back: each copy of it, and once for all of them. Its input is not counted again
+        where the segment `before` it keeps it already."""
         own = segment.ops.made
         entry = segment.entry.storage if segment.entry is not None else None
         kept, redone = segment.ops.saved, self.redone(segment)
+        known = before is not None and not self.redone(before) and before.exit.storage in before.ops.saved
         each: Bytes = {ACTIVATIONS: 0, LOGITS: 0}
-        if redone and entry is not None:
-            self.kept.append((Kept("layer input", segment.name, entry.bytes, "activation"), segment.times))
-            each[ACTIVATIONS] = entry.bytes
-        stays = {storage for storage in segment.ops.staying if storage in own or (storage is entry and not redone)}
-        for storage, row in kept.items():
-            if storage in stays if redone else storage in own or storage is entry:
-                self.kept.append((row, segment.times))
-                each[LOGITS if storage in self.policy.loss else ACTIVATIONS] += storage.bytes
         once = 0
+        stays = {storage for storage in segment.ops.staying if storage in own or (storage is entry and not redone)}
+        if redone and entry is not None:
+            kept = kept | {entry: Kept("layer input", segment.name, entry.bytes, "activation")}
+        for storage, row in kept.items():
+            if storage is entry or storage in (stays if redone else own):
+                each[LOGITS if storage in self.policy.loss else ACTIVATIONS] += storage.bytes
+                again = segment.layer and known and storage is entry
+                once -= storage.bytes if again else 0
+                self.kept.append((row, segment.times - again))
+                self.shared.add(storage)
         for storage in dict.fromkeys(value.storage for op in segment.ops for value in op.inputs):
             if storage in own or storage is entry or storage.kind != "activation" or storage in self.shared:
                 continue

@@ -28,27 +28,23 @@ def sharing(c: Config, words: list[str], *, all_shared: bool = False) -> list[st
     return ["own" if index < first else "shared" for index in range(len(words))]
 
 
-def per_layer_table(c: Config, size: int, layers: int) -> Tree:
+def per_layer_table(c: Config, size: int, layers: int, **fields: object) -> Tree:
     """The second table, with a row for each token and layer, and what the first table's row adds to it."""
-    return {
-        "layer_embedding": tree(
-            kind="embedding", path="embed_tokens_per_layer", vocabulary=c.size("vocab_size_per_layer_input"), size=layers * size
-        ),
-        "layer_projection": dense("per_layer_model_projection", None, layers * size),
-        "layer_norm": rms("per_layer_projection_norm", size=size),
-    }
+    rows = c.size("vocab_size_per_layer_input")
+    names = {"table": "embed_tokens_per_layer", "projection": "per_layer_model_projection", "norm": "per_layer_projection_norm"}
+    kind = {"kind": "per_layer_embedding", "path": ""}
+    return {"layer_embedding": kind | tree(vocabulary=rows, layers=layers, size=size, **fields) | {"names": names}}
 
 
-def per_layer_step(size: int) -> Tree:
+def per_layer_step(c: Config, size: int) -> Tree:
     """How a layer takes its part of the second table in: a gate, a projection, a norm."""
-    return {
-        "layer_gate": dense("per_layer_input_gate", None, size),
-        "layer_up": dense("per_layer_projection", size, None),
-        "layer_out": rms("post_per_layer_input_norm"),
-    }
+    activation = plain_activation(c, "hidden_act", "gelu_pytorch_tanh")
+    names = {"gate": "per_layer_input_gate", "up": "per_layer_projection"}
+    gate = {"kind": "per_layer_gate", "path": "", "size": size, "activation": activation, "names": names}
+    return {"layer_gate": gate, "layer_out": rms("post_per_layer_input_norm")}
 
 
-LAYER_STEP = "layer_gate layer_up layer_out +"
+LAYER_STEP = "layer_gate layer_out +"
 
 
 def attending(c: Config, sight: str, share: str) -> Tree:
@@ -101,7 +97,7 @@ def gemma3n_text(c: Config) -> Tree:
         feed = feed_forward(c, bias=False, size=int(network.removeprefix("of_")), activation=activation)
         made = layer(GEMMA, rms, attending(c, sight, share), feed)
         flow = ["norm_1 (laurel + | attention norm_2) +", made["flow"][1], LAYER_STEP]
-        return {"streams": gemma3n_streams(c)} | made | {"laurel": laurel(c)} | per_layer_step(size) | {"flow": flow}
+        return {"streams": gemma3n_streams(c)} | made | {"laurel": laurel(c)} | per_layer_step(c, size) | {"flow": flow}
 
     layers = layered("layers.{}", [words, sharing(c, words), sizes(c)], build)
     extra = per_layer_table(c, size, len(words))
@@ -139,21 +135,26 @@ def overrides(c: Config, words: list[str], *, kv_heads: int | None = None) -> Ca
 
 
 def gemma4_experts(c: Config, activation: str) -> Tree:
-    """Experts beside the network, with norms of their own; the router scales its input and each expert's weight."""
-    count, expert = c.size("num_experts"), {"size": c.size("moe_intermediate_size"), "activation": activation}
+    """Experts beside the network, with norms of their own; the router reads the stream, scales it and each expert's weight."""
+    expert = {"size": c.size("moe_intermediate_size"), "activation": activation}
+    names = {
+        "router": "router.proj",
+        "router_scale": "router.scale",
+        "expert_scale": "router.per_expert_scale",
+        "norm": "pre_feedforward_layernorm_2",
+    }
     return {
         "norm_5": rms("post_feedforward_layernorm_1"),
-        "norm_6": rms("pre_feedforward_layernorm_2"),
         "experts": {
             "path": "",
-            "count": count,
+            "count": c.size("num_experts"),
             "visited": c.optional("num_experts_per_tok"),
             "expert": expert,
-            "names": {"router": "router.proj"},
+            "router": {"scaled": True},
+            "norm": "power",
+            "names": names,
         },
-        "norm_7": rms("post_feedforward_layernorm_2"),
-        "router_scale": tree(kind="tensor", path="router.scale", shape=[c.size("hidden_size")], component="router"),
-        "expert_scale": tree(kind="tensor", path="router.per_expert_scale", shape=[count], component="router"),
+        "norm_6": rms("post_feedforward_layernorm_2"),
     }
 
 
@@ -170,18 +171,22 @@ def gemma4_text(c: Config, *, all_shared: bool = False) -> Tree:
     def build(sight: str, share: str, form: str) -> Tree:
         layer_index = by_form[form]
         fields = tree(head_dim=own(layer_index, "head_dim"), kv_heads=own(layer_index, "num_key_value_heads"))
-        attend = attending(c, sight, share) | fields | tree(value_is_key=(same and sight == "global") or None)
+        attend = attending(c, sight, share) | fields | tree(value_is_key=(same and sight == "global") or None) | {"v_norm": True}
+        if "shared" in shares:
+            attend["borrows" if share == "shared" else "lends"] = sight
         feed = feed_forward(
             c, bias=False, size=c.size("intermediate_size") * (2 if wide and share == "shared" else 1), activation=activation
         )
-        made = layer(GEMMA, rms, attend, feed) | (gemma4_experts(c, activation) if experts else {}) | (per_layer_step(size) if size else {})
+        made = (
+            layer(GEMMA, rms, attend, feed) | (gemma4_experts(c, activation) if experts else {}) | (per_layer_step(c, size) if size else {})
+        )
         flow = [*made.pop("flow")]
         if experts:
-            flow[1] = "(norm_3 feed_forward norm_5 | norm_6 experts norm_7) norm_4 +"
+            flow[1] = "(norm_3 feed_forward norm_5 | experts norm_6) norm_4 +"
         return made | {"flow": flow + ([LAYER_STEP] if size else [])}
 
     layers = layered("layers.{}", [words, shares, [forms[form] for form in heads]], build)
-    extra = per_layer_table(c, size, len(words)) if size else {}
+    extra = per_layer_table(c, size, len(words), norm_style="power") if size else {}
     return document(c, decoder_parts(c, layers, rms("norm"), extra=extra, tie=True))
 
 

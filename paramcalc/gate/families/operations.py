@@ -24,7 +24,8 @@ NORMS: dict[str, frozenset[str]] = {
         "gemma gemma2 gemma3 gemma3_text qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma vaultgemma"
     ),
     "late": _types("afmoe beam flex_olmo gpt_oss olmo2 olmo3 olmo_hybrid"),
-    "wide": _types("gemma3n gemma3n_text gemma4 gemma4_text helium moshi nemotron_h"),
+    "power": _types("diffusion_gemma_text gemma4 gemma4_text gemma4_unified gemma4_unified_text"),
+    "wide": _types("gemma3n gemma3n_text helium moshi nemotron_h"),
 }
 """Style of an RMS norm (see `norm`) to the model types that write it so; all others write it as Llama does."""
 LAYER_NORMS: dict[str, frozenset[str]] = {
@@ -44,7 +45,9 @@ STREAM_SOFTMAX = _types(
 
 WIDE_LOSS = _types("esmc eurobert modernbert neomme ultrabert")
 """Model types whose masked-language loss is taken in fp32."""
-LOCAL_TABLES = _types("gemma3 gemma3_text gemma3n gemma3n_text modernbert olmo3")
+LOCAL_TABLES = _types(
+    "gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text gemma4_unified gemma4_unified_text modernbert modernbert-decoder olmo3"
+)
 """Model types whose windowed layers rotate by tables of their own."""
 WIDE_SCORES = _types("codegen gpt_neo gptj")
 """Model types whose plain attention casts queries and keys to fp32."""
@@ -64,6 +67,7 @@ RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
 ROTARY: dict[str, frozenset[str]] = {
     "joined": _types("bamba glm4_moe laguna minimax_m2 nemotron phi3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"),
     "wide": _types("flex_olmo olmo olmo2 olmo3 olmo_hybrid"),
+    "complex": _types("llama4 llama4_text"),
     "each": _types("gptj"),
     "each_wide": _types("codegen"),
     "repeated": _types("helium"),
@@ -178,7 +182,7 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["contiguous"] = True
     if style := next((style for style, types in ROTARY.items() if c.model_type in types), None):
         facts["rotary_style"] = style
-    if style := next((style for style in ("unit", "late") if c.model_type in NORMS[style]), None):
+    if style := next((style for style in ("unit", "late", "power") if c.model_type in NORMS[style]), None):
         facts["qk_norm_style"] = style
     if c.model_type in TOKEN_TABLES:
         facts["token_tables"] = True

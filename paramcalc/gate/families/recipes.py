@@ -203,7 +203,7 @@ def decoder_parts(
     parts: Tree = {"embedding": {"vocabulary": vocabulary, "path": embed}, **(extra or {}), "layers": layers, **(last or {})}
     if norm:
         parts["norm"] = norm
-    parts = {name: part | {"path": prefix + part["path"]} for name, part in parts.items()}
+    parts = {name: part | {"path": (prefix + part["path"]).rstrip(".")} for name, part in parts.items()}
     return parts | task_head(
         c,
         task,

@@ -92,18 +92,34 @@ def mimo_attention(c: Config, word: str) -> Tree:
     return attend
 
 
+def llama4_attention(c: Config, word: str) -> Tree:
+    """Llama 4: queries and keys normed without a gain behind their rotation, or queries scaled by position in layers without."""
+    sight, _, other = word.partition("_")
+    rotated = (sight == "chunked") != bool(other)
+    fields: Tree = {"rotary": False} | ({"tuned": True} if c.flag("attn_temperature_tuning", True) else {})
+    if rotated:
+        fields = {"qk_norm": "head", "qk_norm_gain": False, "norm_last": True} if c.flag("use_qk_norm", True) else {}
+    return attention(c, sight) | fields
+
+
 def llama4(c: Config) -> Tree:
-    """Llama 4: experts in every `interleave_moe_layer_step`-th layer, chunks in all layers with rotary positions."""
+    """Llama 4: experts in every `interleave_moe_layer_step`-th layer, chunks in all layers with rotary positions, unless the
+    config says otherwise (then the sight bears the word `other`)."""
     period, step = c.optional("no_rope_layer_interval") or 4, c.optional("interleave_moe_layer_step") or 1
-    rotated, sparse = c.sizes("no_rope_layers"), c.value("moe_layers")
+    stated, sparse = c.sizes("no_rope_layers"), c.value("moe_layers")
     chosen = set(range(step - 1, depth(c), step) if sparse is None else c.sizes("moe_layers"))
 
-    def chunked(index: int) -> str:
-        return "chunked" if (rotated[index] if index < len(rotated) else (index + 1) % period) else "global"
+    def rotated(index: int) -> bool:
+        return bool(stated[index] if index < len(stated) else (index + 1) % period)
+
+    def sights(c: Config) -> list[str]:
+        seen = per_layer(c, "layer_types", WINDOWS, lambda index: "chunked" if rotated(index) else "global")
+        return [sight if (sight == "chunked") == rotated(index) else f"{sight}_other" for index, sight in enumerate(seen)]
 
     return decoder(
         c,
-        sees=lambda c: per_layer(c, "layer_types", WINDOWS, chunked),
+        attend=llama4_attention,
+        sees=sights,
         feed=partial(feed_forward, bias=False, size=c.size("intermediate_size_mlp"), path="feed_forward"),
         experts=partial(
             mixture,
@@ -113,6 +129,7 @@ def llama4(c: Config) -> Tree:
             router="router",
             shared_name="shared_expert",
             transposed=True,
+            every=True,
         ),
         feeds=lambda c: ["sparse" if index in chosen else "dense" for index in range(depth(c))],
     )

@@ -52,8 +52,12 @@ class Attention(Block):
     for each head (`heads`, [heads, head_dim]; `each`, a module per head), or over all heads at once (`full`)."""
     qk_norm_type: Literal["rms", "layer"] = "rms"
     qk_norm_bias: bool = False
-    qk_norm_style: Literal["cast", "promote", "unit", "late", "wide", "fused"] = "cast"
+    qk_norm_style: Literal["cast", "promote", "unit", "late", "wide", "power", "fused"] = "cast"
     """How the reference writes that norm (see `norm`)."""
+    qk_norm_gain: bool = True
+    """Whether that norm has a gain; Llama 4's has none."""
+    v_norm: bool = False
+    """Whether values are normalised too, without a gain (Gemma 4)."""
     norm_last: bool = False
     """Whether queries and keys are rotated first, and then normalised (Hunyuan)."""
     relative: bool = False
@@ -72,6 +76,10 @@ class Attention(Block):
     """Whether the reference leaves out the whole layer where there is no source (Llama 3.2 Vision: text without an image)."""
     merged: bool = False
     """Whether it attends to the encoder's output beside its own stream, both through the same projections (T5Gemma 2)."""
+    lends: str | None = None
+    """Name under which its keys and values are there for later layers."""
+    borrows: str | None = None
+    """Name of those that it reads, where it `reuses` an earlier layer's."""
     reuses: bool = False
     """Whether it uses an earlier layer's keys and values, and so has no projection and no cache for them."""
     value_is_key: bool = False
@@ -80,12 +88,16 @@ class Attention(Block):
     """Bound of the attention logits (Gemma 2)."""
     rotary: bool = False
     """Whether queries and keys are rotated by position."""
+    tuned: bool = False
+    """Whether queries are scaled by a number of their position (Nakanishi 2025), as in Llama 4's layers without rotary positions."""
     rotary_dims: Count | None = None
     """Dims of a head that are rotated; all of them if left out."""
-    rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide", "each", "each_wide"] = "halves"
+    rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide", "each", "each_wide", "complex"] = (
+        "halves"
+    )
     """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
     for pairs of dims in every layer (Helium) or for queries and keys `each` (GPT-J), and `joined` to the dims that are not
-    turned even where there are none (Phi-3)."""
+    turned even where there are none (Phi-3); or as a product of `complex` numbers in fp32 (Llama 4)."""
     token_tables: bool = False
     """Whether positions are told apart for each sequence, so that the tables have a row for each token of the batch (Qwen2-VL)."""
     local_tables: bool = False
@@ -147,7 +159,8 @@ class Attention(Block):
             yield Row("sinks", (heads,), split=0, role="sinks")
 
     def _qk_norm(self, name: str, heads: Size, head_dim: Size) -> Iterator[Row]:
-        for row in norm(name, heads * head_dim if self.qk_norm == "full" else head_dim, bias=self.qk_norm_bias):
+        size = heads * head_dim if self.qk_norm == "full" else head_dim
+        for row in norm(name, size, bias=self.qk_norm_bias, scale=self.qk_norm_gain):
             if self.qk_norm == "heads":
                 yield row._replace(shape=(heads, head_dim))
             else:
@@ -201,6 +214,13 @@ class Attention(Block):
         steps = (self._normalized, self._rotated)
         for step in reversed(steps) if self.norm_last else steps:
             query, key = step(tape, query, key, (heads, kv_heads, head_dim))
+        if self.v_norm and not self.reuses:
+            value = tape.rms_norm(value, self.qk_norm_style, "", kv_heads, gain=False)
+        if self.lends:
+            tape.set_aside(f"keys {self.lends}", key)
+            tape.set_aside(f"values {self.lends}", value)
+        if self.tuned:
+            query = tape.cast(tape.multiply(query, tape.fresh(tape.length, 1, "fp32", "scales of positions")), query.dtype)
         mixed = tape.attention(
             tape.by_head(query) if self.contiguous else query,
             key,
@@ -208,7 +228,7 @@ class Attention(Block):
             heads=heads,
             kv_heads=kv_heads,
             causal=at.cached and not self.source,
-            window=self.window,
+            window=self.window or self.chunk,
             softcap=self.softcap is not None,
             dropout=self.dropout,
             relative="" if not self.relative else "zeros" if self.source else "table",
@@ -230,8 +250,10 @@ class Attention(Block):
                 return tape.slice(whole, widths[0]), tape.pick(whole, widths[1]), tape.pick(whole, widths[2])
             query, key, value = (tape.slice(whole, width) for width in widths)
             return query, key, value
-        if self.reuses or not self.queries:
+        if not self.queries or (self.reuses and not self.borrows):
             raise NotImplementedError("attention that reuses keys and values")
+        if self.borrows:
+            return tape.linear("q_proj", x), tape.aside[f"keys {self.borrows}"], tape.aside[f"values {self.borrows}"]
         read = x if not self.source else tape.source
         if read is None:
             raise NotImplementedError("cross attention to something that is not an encoder before it")
@@ -246,7 +268,8 @@ class Attention(Block):
         if not self.qk_norm:
             return query, key
         parts = (1, 1) if self.qk_norm == "full" else dims[:2]
-        return self._normed(tape, "q_norm", query, parts[0]), self._normed(tape, "k_norm", key, parts[1])
+        query = self._normed(tape, "q_norm", query, parts[0])
+        return query, key if self.reuses else self._normed(tape, "k_norm", key, parts[1])
 
     def _rotated(self, tape: Tape, query: Value, key: Value, dims: tuple[int, int, int]) -> tuple[Value, Value]:
         if not self.rotary:
@@ -258,9 +281,9 @@ class Attention(Block):
         query = tape.rotate(query, heads, head_dim, tables, style)
         if style.startswith("each"):
             tables = tape.rotary(width, style, key.dtype, rows=rows)
-        return query, tape.rotate(key, kv_heads, head_dim, tables, style)
+        return query, key if self.reuses else tape.rotate(key, kv_heads, head_dim, tables, style)
 
     def _normed(self, tape: Tape, name: str, x: Value, parts: int) -> Value:
         if self.qk_norm_type == "layer":
             return tape.layer_norm(x, name, parts)
-        return tape.rms_norm(x, self.qk_norm_style, f"{name}.weight", parts)
+        return tape.rms_norm(x, self.qk_norm_style, f"{name}.weight", parts, gain=self.qk_norm_gain)

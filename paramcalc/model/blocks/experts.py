@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
-from paramcalc.model.rows import BIAS, WEIGHT, Row, linear
+from paramcalc.model.rows import BIAS, WEIGHT, Row, linear, norm
 from paramcalc.words.sizes import Size
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Router(BaseModel):
     """Whether logits are computed in fp32, from copies of the input and of the weight (DeepSeek-V3)."""
     held_wide: bool = False
     """Whether the router's weight is fp32 in the reference whatever the model's format, so that no copy of it is made."""
+    scaled: bool = False
+    """Whether it normalises what it reads without a gain and scales it by a vector, and each expert's share by a number (Gemma 4)."""
     narrow: bool = False
     """Whether the shares are cast to the stream's format before experts' outputs are multiplied by them (Qwen3)."""
     correction: bool = False
@@ -83,6 +85,10 @@ class Experts(Block):
     """Whether all experts' weights are one tensor; else each has its own."""
     transposed: bool = False
     """Whether stacked weights are [count, inputs, outputs]."""
+    norm: Literal["power"] | None = None
+    """Style of a norm that is theirs and not the router's, where there is one (Gemma 4)."""
+    every: bool = False
+    """Whether every expert computes every token, scaled first by its score, which is 0 where it was not chosen (Llama 4)."""
     flat: bool = False
     """Whether stacked weights are matrices [count · size, width]: gate, up and down (DBRX)."""
 
@@ -94,8 +100,13 @@ class Experts(Block):
         count: Size = self.sized.count
         if self.router:
             yield from linear("router", self._scored, at.width, bias=self.router.bias, component="router")
+            if self.router.scaled:
+                yield Row("router_scale", (at.width,), WEIGHT, "", "router", "router_scale")
+                yield Row("expert_scale", (self._scored,), WEIGHT, "", "router", "expert_scale")
             if self.router.correction:
                 yield Row("router.e_score_correction_bias", (self._scored,), BIAS, "", "router", "router", trainable=False)
+        if self.norm:
+            yield from norm("norm", at.width)
         width = Size(self.inputs, "inputs") if self.inputs else at.width
         visited = self.visited if not any(self.inconsistencies(at)) else None
         routed = self._stacked(count, width) if self.stacked else self._separate(count, width)
@@ -104,6 +115,11 @@ class Experts(Block):
             yield from _network("shared_expert", self.shared, at.width, "shared_experts")
             if self.shared.gate:
                 yield from linear("shared_expert_gate", 1, at.width, component="shared_experts")
+
+    @property
+    def turned(self) -> bool:
+        """Of transposed stacks; the router and shared experts are stored as ever."""
+        return False
 
     @property
     def _scored(self) -> Size:
@@ -136,16 +152,34 @@ class Experts(Block):
         """The router's scores, the chosen experts on their tokens (one grouped product a matrix), shared ones on all."""
         if not self.visited or not self.stacked or self.inputs or self.flat or not self.router:
             raise NotImplementedError("experts of this form")
-        rows, weights = tape.route(x, self._shares(tape, x, self.router), self.visited)
-        size = self.expert.size
+        if self.every:
+            routed = self._all_rows(tape, x)
+        else:
+            shares = self._shares(tape, x, self.router)
+            read = tape.rms_norm(x, self.norm, "norm.weight") if self.norm else x
+            rows, weights = tape.route(read, shares, self.visited)
+            routed = tape.gather(self._network(tape, rows), weights, self.visited)
+        return tape.add(routed, self._shared(tape, x)) if self.shared else routed
+
+    def _network(self, tape: Tape, rows: Value) -> Value:
+        """Every row through its expert's network."""
+        size, routed = self.expert.size, not self.every
         if self.expert.gated:
-            both = tape.grouped("experts.gate_up_proj", rows, 2 * size)
+            both = tape.grouped("experts.gate_up_proj", rows, 2 * size, routed=routed)
             gate, up = tape.slice(both, size), tape.slice(both, size)
             inner = tape.clamped_gate(gate, up) if self.expert.clamped else tape.multiply(tape.activation(self.expert.activation, gate), up)
         else:
-            inner = tape.activation(self.expert.activation, tape.grouped("experts.up_proj", rows, size))
-        routed = tape.gather(tape.grouped("experts.down_proj", inner, x.width), weights, self.visited)
-        return tape.add(routed, self._shared(tape, x)) if self.shared else routed
+            inner = tape.activation(self.expert.activation, tape.grouped("experts.up_proj", rows, size, routed=routed))
+        return tape.grouped("experts.down_proj", inner, rows.width, routed=routed)
+
+    def _all_rows(self, tape: Tape, x: Value) -> Value:
+        assert self.visited
+        logits = tape.linear("router", x)
+        chosen = tape.scatter(tape.top(logits, self.visited), self.count)
+        scores = tape.cast(tape.unary("sigmoid", tape.cast(chosen, FP32)), chosen.dtype)
+        by_expert = tape.view(tape.by_head(scores), scores.elements, 1)
+        rows = tape.multiply(tape.repeat_rows(x, self.count), by_expert)
+        return tape.sum_rows(self._network(tape, rows), self.count)
 
     def _shares(self, tape: Tape, x: Value, router: Router) -> Value:
         """How much each token gives to the experts that it visits."""
@@ -153,9 +187,14 @@ class Experts(Block):
         if router.wide:
             weight = tape.weight("router.weight")
             logits = tape.product(tape.cast(x, FP32), weight if router.held_wide else tape.cast(weight, FP32), int(self._scored))
+        elif router.scaled:
+            normal = tape.rms_norm(x, "power", gain=False)
+            logits = tape.linear("router", tape.scale(tape.multiply(normal, tape.weight("router_scale"))))
         else:
             logits = tape.linear("router", x)
         shares = tape.chosen(logits, self.visited, router.scores, normalized=router.normalized, floor=router.floor)
+        if router.scaled:
+            shares = tape.multiply(shares, tape.of_each("expert_scale", shares))
         return tape.cast(shares, x.dtype) if router.narrow else shares
 
     def _shared(self, tape: Tape, x: Value) -> Value:

@@ -29,12 +29,12 @@ class Norm(Block):
     """True unless it is an RMS norm."""
     scale: bool = True
     """Whether it has a gain."""
-    style: Literal["cast", "promote", "unit", "late", "wide", "fused", "written", "divided"] = "cast"
+    style: Literal["cast", "promote", "unit", "late", "wide", "power", "fused", "written", "divided"] = "cast"
     """How the reference writes an RMS norm, which decides what training keeps of it: normalised in fp32 and cast back before the
     gain (`cast`, Llama), the input times an fp32 statistic (`promote`, T5), a gain of 1 + w in fp32 (`unit`, Gemma), the gain
-    before the cast (`late`, OLMo 2; `wide` where the gain is cast to fp32, Helium), or one kernel (`fused`). A layer norm is one
-    kernel, `written` out (Cohere; `divided` by the root, DeBERTa), in fp32 (`wide`, OLMo), or with a gain of 1 + w (`unit`,
-    Nemotron)."""
+    before the cast (`late`, OLMo 2; `wide` where the gain is cast to fp32, Helium; `power` where the root is a power as well,
+    Gemma 4), or one kernel (`fused`). A layer norm is one kernel, `written` out (Cohere; `divided` by the root, DeBERTa), in fp32
+    (`wide`, OLMo), or with a gain of 1 + w (`unit`, Nemotron)."""
 
     narrow: bool = False
     """Whether what it reads is first cast to the format of its gain (Mamba)."""
