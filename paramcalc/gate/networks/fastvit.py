@@ -6,11 +6,11 @@ Branches that are added stand side by side in training; for inference (`inferenc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from paramcalc.gate.families.maps import batch_norm, convolution, depthwise
 from paramcalc.gate.families.recipes import Tree, stack
-from paramcalc.gate.networks.options import Options
+from paramcalc.gate.networks.options import Options, Pool
 from paramcalc.gate.networks.pieces import classes, convolved, rounded, squeezed, vector
 
 HEAD_DIM = 32
@@ -22,19 +22,23 @@ MIXED = 7
 class FastViT(Options):
     """`token_mixers` says what mixes a stage's pixels: `repmixer`, a depthwise convolution, or `attention`."""
 
+    model_cls: Literal["FastVit"] = "FastVit"
     layers: tuple[int, ...] = (2, 2, 6, 2)
     embed_dims: tuple[int, ...] = (64, 128, 256, 512)
-    mlp_ratios: tuple[float, ...] = (4, 4, 4, 4, 4)
-    token_mixers: tuple[str, ...] = ("repmixer", "repmixer", "repmixer", "attention", "attention")
-    se_downsamples: tuple[bool, ...] = (False, False, False, False, False)
+    mlp_ratios: tuple[float, ...] = (4, 4, 4, 4)
+    token_mixers: tuple[Literal["repmixer", "attention"], ...] = ("repmixer", "repmixer", "repmixer", "repmixer")
+    downsamples: tuple[bool, ...] = (False, True, True, True)
+    se_downsamples: tuple[bool, ...] = (False, False, False, False)
+    pos_embs: tuple[Literal["RepConditionalPosEnc(spatial_shape=[7, 7])"] | None, ...] = (None, None, None, None)
     repmixer_kernel_size: int = 3
     down_patch_size: int = 7
     cls_ratio: float = 2.0
     stem_use_scale_branch: bool = True
-    layer_normed: bool = False
-    """Whether attention's norm is a layer norm, and not a batch norm."""
+    norm_layer: Literal["BatchNorm2d", "LayerNorm2d"] = "BatchNorm2d"
+    """That of attention; all other norms are batch norms."""
+    act_layer: str = "GELU"
     inference_mode: bool = False
-    global_pool: str = "avg"
+    global_pool: Pool = "avg"
 
 
 def fused(path: str, inputs: int, outputs: int, side: int, groups: int) -> Tree:
@@ -111,7 +115,7 @@ def attending(o: FastViT, width: int, ratio: float) -> Tree:
     """A layer whose pixels attend to each other."""
     names = {"qkv_proj": "qkv", "o_proj": "proj"}
     about = {"heads": max(1, width // HEAD_DIM), "head_dim": HEAD_DIM, "fused": "qkv", "bias": ["o"], "names": names}
-    norm = batch_norm("norm", width) | ({"type": "layer"} if o.layer_normed else {})
+    norm = batch_norm("norm", width) | ({"type": "layer"} if o.norm_layer == "LayerNorm2d" else {})
     first, second = (vector(f"layer_scale_{index}.gamma", width, 1, 1) for index in (1, 2))
     return {"norm": norm, "attention": {"path": "token_mixer"} | about, "scale_1": first, **feed_forward(width, ratio), "scale_2": second}
 
@@ -123,14 +127,14 @@ def network(o: FastViT) -> Tree:
         "stem_2": mobile_one(o, "stem.{}", read, read, 3, stride=2, each=True, scaled=scaled),
         "stem_3": mobile_one(o, "stem.{}", read, read, 1, scaled=scaled),
     }
-    for index, (number, width) in enumerate(zip(o.layers, o.embed_dims, strict=True)):
-        attends = o.token_mixers[index] == "attention"
+    per_stage = zip(o.layers, o.embed_dims, o.token_mixers, o.mlp_ratios, o.downsamples, o.se_downsamples, o.pos_embs, strict=False)
+    for index, (number, width, mixer, ratio, falls, squeezes, placed) in enumerate(per_stage):
         group: Tree = {"path": "stages.{}", "width": width}
-        if index:
-            group |= downsampled(o, read, width, o.se_downsamples[index])
-        if attends:
+        if falls or read != width:
+            group |= downsampled(o, read, width, squeezes)
+        if placed:
             group["positions"] = depthwise("pos_emb.reparam_conv" if o.inference_mode else "pos_emb.pos_enc", width, MIXED)
-        layer = (attending if attends else mixing)(o, width, o.mlp_ratios[index])
+        layer = (attending if mixer == "attention" else mixing)(o, width, ratio)
         group["blocks"] = stack("blocks.{}", {"layer": layer}, f"{number} layer")
         parts[f"stage_{index + 1}"], read = group, width
     final = int(read * o.cls_ratio)
@@ -138,22 +142,4 @@ def network(o: FastViT) -> Tree:
     return parts | classes(o.num_classes, final)
 
 
-MOBILE_ONLY = ("repmixer",) * 4
-SMALL: dict[str, Any] = {"mlp_ratios": (3, 3, 3, 3)}
-LARGE: dict[str, Any] = {"layer_normed": True, "stem_use_scale_branch": False}
-SQUEEZED = SMALL | {"se_downsamples": (False, False, True, True)}
-
-NETWORKS = {
-    "fastvit_ma36": FastViT(layers=(6, 6, 18, 6), embed_dims=(76, 152, 304, 608)),
-    "fastvit_mci0": FastViT(**SQUEEZED, layers=(2, 6, 10, 2)),
-    "fastvit_mci1": FastViT(**SQUEEZED, layers=(4, 12, 20, 4)),
-    "fastvit_mci2": FastViT(**SQUEEZED, layers=(4, 12, 24, 4), embed_dims=(80, 160, 320, 640)),
-    "fastvit_mci3": FastViT(**LARGE, layers=(2, 12, 24, 4, 2), embed_dims=(96, 192, 384, 768, 1536)),
-    "fastvit_mci4": FastViT(**LARGE, layers=(2, 12, 24, 4, 4), embed_dims=(128, 256, 512, 1024, 2048)),
-    "fastvit_s12": FastViT(token_mixers=MOBILE_ONLY),
-    "fastvit_sa12": FastViT(),
-    "fastvit_sa24": FastViT(layers=(4, 4, 12, 4)),
-    "fastvit_sa36": FastViT(layers=(6, 6, 18, 6)),
-    "fastvit_t12": FastViT(**SMALL, token_mixers=MOBILE_ONLY),
-    "fastvit_t8": FastViT(**SMALL, token_mixers=MOBILE_ONLY, layers=(2, 2, 4, 2), embed_dims=(48, 96, 192, 384)),
-}
+DEFAULT = FastViT()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from paramcalc.gate.config import Config
 from paramcalc.words.nearest import did_you_mean
@@ -20,56 +21,69 @@ class Options:
     """0 leaves out the head."""
 
 
-O = TypeVar("O", bound=Options)  # noqa: E741
+Pool = Literal["", "avg", "avgmax", "fast", "fastavg", "fastavgmax", "fastmax", "max"]
+"""How a map is pooled without changing its width."""
+Some = TypeVar("Some", bound=Options)
 
 INERT = frozenset(
-    "act_layer attn_drop attn_drop_rate cache_dir checkpoint_path drop_block_rate drop_path_rate drop_rate exportable no_jit"
-    " patch_drop_rate pos_drop_rate pretrained_cfg_overlay proj_drop_rate scriptable strict_img_size weight_init".split()
+    "attn_drop attn_drop_rate cache_dir checkpoint_path drop_block_rate drop_path_rate drop_rate dynamic_img_pad dynamic_img_size exportable"
+    " fix_init lkc_use_act no_jit norm_eps out_indices patch_drop_rate pos_drop_rate pretrained_cfg_overlay proj_drop_rate"
+    " scriptable strict_img_size weight_init zero_init_last".split()
 )
-"""Arguments that change no parameter: rates of dropout, how weights are filled, how the network is exported."""
+"""Arguments that change no parameter: rates of dropout, how weights are filled, how the network is exported or fed."""
+MOST_ITEMS = 1_000
 
 
-def _size(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_SIZE
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a config is one of a type: a size is no flag, a list stands for a tuple."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner and type(value) in map(type, inner)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, one) for one in inner)
+    if origin is tuple:
+        listed = isinstance(value, list | tuple) and 0 < len(value) <= MOST_ITEMS
+        return listed and (inner[-1] is ... or len(value) == len(inner)) and all(fits(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(isinstance(key, str) and fits(item, inner[1]) for key, item in value.items())
+    if hint is int:
+        return type(value) is int and 0 <= value <= MAX_SIZE
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
+    return value is None if hint is type(None) else isinstance(value, hint)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
+WORDS = {bool: "true or false", float: "a number", int: "a whole number", str: "a word", type(None): "null"}
 
 
-def _list_of(good: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list | tuple) and 0 < len(value) <= 100 and all(good(item) for item in value)
+def told(hint: Any) -> str:
+    """A type in words."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, inner))
+    if origin in (Union, types.UnionType):
+        return " or ".join(told(one) for one in inner)
+    if origin is tuple:
+        return "a list, each " + told(inner[0])
+    return WORDS.get(hint, "a mapping")
 
 
-CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "bool": ("true or false", lambda value: isinstance(value, bool)),
-    "float": ("a number", _number),
-    "int": ("a whole number", _size),
-    "str": ("a word", lambda value: isinstance(value, str)),
-    "tuple[bool, ...]": ("a list of true and false", _list_of(lambda value: isinstance(value, bool))),
-    "tuple[float, ...]": ("a list of numbers", _list_of(_number)),
-    "tuple[int, ...]": ("a list of whole numbers", _list_of(_size)),
-    "tuple[int, int]": ("two whole numbers", lambda value: _size(value) or (_list_of(_size)(value) and len(value) == 2)),
-    "tuple[str, ...]": ("a list of words", _list_of(lambda value: isinstance(value, str))),
-}
-"""How an option's type is told to a reader, and what is one. A pair may be given as one number for both."""
+def tupled(value: Any) -> Any:
+    """Lists as tuples, so that options can be compared and kept."""
+    return tuple(tupled(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def laid_over(c: Config, key: str, options: O, given: Mapping[str, Any]) -> O:
+def laid_over(c: Config, key: str, options: Some, given: Mapping[str, Any]) -> Some:
     """Options with a config's arguments for them; what is not known, or is no such value, is a problem under `key`."""
-    types = {field.name: str(field.type).removesuffix(" | None") for field in fields(options)}
+    hints = get_type_hints(type(options))
     changes: dict[str, Any] = {}
     for name, value in given.items():
         if name in INERT or value is None:  # timm leaves out what is null
             continue
-        if name not in types:
-            c.fail(f"{key}.{name}", "an argument of timm's that is not modelled for this network", did_you_mean(name, types))
-            continue
-        expected, good = CHECKS[types[name]]
-        if not good(value):
-            c.fail(f"{key}.{name}", f"expected {expected}, got {value!r:.60}")
-        elif types[name] == "tuple[int, int]":
-            changes[name] = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        if name not in hints:
+            c.fail(f"{key}.{name}", "an argument of timm's that is not modelled for this network", did_you_mean(name, hints))
+        elif not fits(value, hints[name]):
+            c.fail(f"{key}.{name}", f"expected {told(hints[name])}, got {value!r:.60}")
         else:
-            changes[name] = tuple(value) if isinstance(value, list | tuple) else value
+            changes[name] = tupled(value)
     return replace(options, **changes)
