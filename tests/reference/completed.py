@@ -54,6 +54,22 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "ministral": {"head_dim": 128},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "nemotron": {"num_key_value_heads": 8, "head_dim": 128},
+    # As facebook/Perception-LM-1B has it; the default encoder is a ResNet-50, without the key that the bridge reads.
+    "perception_lm": {
+        "vision_config": {
+            "model_type": "timm_wrapper",
+            "architecture": "vit_pe_core_large_patch14_336",
+            "model_args": {
+                "depth": 23,
+                "embed_dim": 1024,
+                "global_pool": "",
+                "img_size": [448, 448],
+                "init_values": 0.1,
+                "ref_feat_shape": [32, 32],
+                "use_post_transformer_norm": False,
+            },
+        }
+    },
     "qwen4_exp": {"text_config": QWEN4_INDEXER},
     "qwen4_exp_text": QWEN4_INDEXER,
     "causal_lm/reformer": {"is_decoder": True},

@@ -43,7 +43,20 @@ TASKS = {
     "audio_classification": "AUDIO_CLASSIFICATION",
     "classification": "SEQUENCE_CLASSIFICATION",
     "base": None,
+    "depth": "DEPTH_ESTIMATION",
+    "detection": "OBJECT_DETECTION",
+    "keypoints": "KEYPOINT_DETECTION",
+    "matting": "IMAGE_MATTING",
+    "pose": "POSE_ESTIMATION",
+    "pretraining": "PRETRAINING",
+    "retrieval": "RETRIEVAL",
+    "semantic": "SEMANTIC_SEGMENTATION",
+    "segmentation": "UNIVERSAL_SEGMENTATION",
+    "tdt": "TDT",
+    "waveform": "TEXT_TO_WAVEFORM",
 }
+LAST = [task for index, task in enumerate(TASKS) if index >= list(TASKS).index("base")]
+"""Tasks of types that have none of those before; the classes of any type are recorded with its first task."""
 
 
 def names_of(task: str) -> dict[str, str]:
@@ -202,7 +215,7 @@ def record_all(folder: Path, tasks: list[str]) -> None:
         for model_type, architecture in names_of(task).items():
             known, path = model_type in seen, folder / task / f"{model_type}.jsonl"
             seen.add(model_type)
-            if path.exists() or (known and task in ("base", "classification")) or not hasattr(transformers, architecture):
+            if path.exists() or (known and task in (*LAST, "classification")) or not hasattr(transformers, architecture):
                 continue
             start = time.monotonic()
             try:

@@ -3,8 +3,9 @@
     python tests/reference/timm_networks.py            # the names and cases that the file does not hold yet
     python tests/reference/timm_networks.py --again    # all of them
 
-Of each name that paramcalc knows: the classifier of 7 classes and the network without a head; then the cases below, names
-with arguments. A network is its total, its biases, and the digest of its tensors' names, shapes and copies.
+Of each name that paramcalc knows (older names stand for these): the classifier of 7 classes and the network without a
+head; then the cases below, names with arguments. A network is its total, its biases, and the digest of its tensors' names,
+shapes and copies.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from measure import build, measure, skip_initialisers
 from transformers import TimmBackbone, TimmBackboneConfig, TimmWrapperConfig, TimmWrapperForImageClassification, TimmWrapperModel
 from trim import digest
 
-from paramcalc.gate.networks.index import known_names
+from paramcalc.gate.networks.index import known_names, row
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "timm_networks.json"
 CLASSES = 7
@@ -30,6 +31,27 @@ CASES: list[dict[str, Any]] = [
     {"architecture": "resnet50.a1_in1k"},
     {"architecture": "resnet26t", "model_args": {"in_chans": 5, "layers": [1, 2, 1, 3], "drop_path_rate": 0.1}},
     {"architecture": "seresnext50_32x4d", "model_args": {"stem_type": "deep", "avg_down": True, "output_stride": 16}},
+    {"architecture": "vit_base_patch32_clip_448.laion2b_ft_in12k_in1k", "model_args": {"depth": 3}},
+    {"architecture": "vit_small_patch14_dinov2", "model_args": {"img_size": 28, "reg_tokens": 2, "global_pool": "avg"}},
+    {"architecture": "deit_tiny_distilled_patch16_224", "model_args": {"img_size": [64, 32], "mlp_ratio": 2.5}},
+    {
+        "architecture": "vit_pe_core_large_patch14_336",
+        "model_args": {
+            "depth": 23,
+            "embed_dim": 1024,
+            "global_pool": "",
+            "img_size": [448, 448],
+            "init_values": 0.1,
+            "ref_feat_shape": [32, 32],
+            "use_post_transformer_norm": False,
+        },
+    },
+    {"architecture": "eva02_tiny_patch14_224", "model_args": {"swiglu_align_to": 40, "qk_norm": True, "num_reg_tokens": 3}},
+    {"architecture": "swin_s3_tiny_224", "model_args": {"img_size": 96, "window_size": [8, 4, 4, 2]}},
+    {"architecture": "convnext_nano_ols", "model_args": {"kernel_sizes": [7, 5, 3, 3], "use_grn": True, "head_hidden_size": 40}},
+    {"architecture": "regnety_004", "model_args": {"bottle_ratio": 2.0, "downsample": "avg", "num_features": 96}},
+    {"architecture": "efficientnet_b3", "model_args": {"in_chans": 1, "drop_rate": 0.2}},
+    {"architecture": "mobilenetv4_hybrid_medium", "model_args": {"in_chans": 4, "global_pool": "max"}},
     {"architecture": "fastvit_mci3", "model_args": {"inference_mode": True}},
     {"architecture": "fastvit_mci0.apple_mclip", "model_args": {"inference_mode": True, "cls_ratio": 3.0}},
     {"architecture": "fastvit_sa12", "model_args": {"layers": [1, 2, 1, 2], "embed_dims": [32, 64, 128, 256], "repmixer_kernel_size": 5}},
@@ -64,16 +86,20 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     before = json.loads(GOLDEN.read_text()) if GOLDEN.exists() and "--again" not in sys.argv else {}
-    names, cases, maps = (before.get(key, {}) for key in ("names", "cases", "backbones"))
-    for name in known_names():
-        names[name] = names.get(name) or wrapped({"architecture": name})
-    for case in CASES:
-        cases[json.dumps(case)] = cases.get(json.dumps(case)) or wrapped(case)
-    for case in BACKBONES:
-        maps[json.dumps(case)] = maps.get(json.dumps(case)) or backbone(case)
-    record = {"origin": "timm 1.0.31, transformers 5.23.0, torch 2.13.0, meta device", "classes": CLASSES}
-    record |= {"names": names, "cases": cases, "backbones": maps}
-    GOLDEN.write_text(json.dumps(record, separators=(",", ":"), sort_keys=True).replace('},"', '},\n"') + "\n")
+    record: dict[str, Any] = {"origin": "timm 1.0.31, transformers 5.23.0, torch 2.13.0, meta device", "classes": CLASSES}
+    names = {name: {"architecture": name} for name in known_names() if not isinstance(row(name), str)}
+    try:
+        for key, work, asked in (
+            ("names", wrapped, names),
+            ("cases", wrapped, {json.dumps(case): case for case in CASES}),
+            ("backbones", backbone, {json.dumps(case): case for case in BACKBONES}),
+        ):
+            record[key], known = {}, before.get(key, {})
+            for name, given in asked.items():
+                record[key][name] = known.get(name) or work(given)
+    finally:  # an interrupted run goes on from here
+        text = json.dumps(before | record, separators=(",", ":"), sort_keys=True)
+        GOLDEN.write_text(text.replace('},"', '},\n"') + "\n")
 
 
 if __name__ == "__main__":

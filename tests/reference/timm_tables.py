@@ -13,11 +13,10 @@ import functools
 import importlib
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import timm
-from timm.models import _builder
+from timm.models import _builder, _efficientnet_builder
 from timm.models._registry import _deprecated_models, _model_default_cfgs, _module_to_models, model_entrypoint
 
 from paramcalc.gate.config import Config
@@ -28,13 +27,22 @@ SOURCES = {
     "convnext": ["convnext"],
     "eva": ["eva"],
     "fastvit": ["fastvit"],
+    "mobile": ["efficientnet", "mobilenetv3", "mobilenetv5"],
     "regnet": ["regnet"],
     "resnet": ["resnet"],
     "swin": ["swin_transformer", "swin_transformer_v2"],
     "vit": ["vision_transformer", "deit"],
 }
 """Recipe to the modules of timm whose names it builds."""
-DROPPED = {"feature_cfg", "pretrained_filter_fn", "pretrained_strict", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "features_only"}
+DROPPED = {
+    "feature_cfg",
+    "pretrained_filter_fn",
+    "pretrained_strict",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "cache_dir",
+    "features_only",
+}
 
 
 class Caught(Exception):  # noqa: N818
@@ -58,27 +66,40 @@ def written(value: Any) -> Any:
     return value
 
 
-def arguments(name: str, **given: Any) -> dict[str, Any]:
+def undecoded(arch_def: Any, depth_multiplier: Any = 1.0, depth_trunc: str = "ceil", **rest: Any) -> dict[str, Any]:
+    """EfficientNet's blocks as timm writes them, and how their number is multiplied, in place of what it makes of them."""
+    return {"arch_def": arch_def, "depth_multiplier": depth_multiplier, "depth_trunc": depth_trunc} | rest
+
+
+def arguments(name: str) -> dict[str, Any]:
     """What the class under a name is built with."""
 
     def catch(cls: Any, variant: str, pretrained: bool, **kwargs: Any) -> None:
         cfg = _builder.resolve_pretrained_cfg(variant, pretrained_cfg=kwargs.get("pretrained_cfg")).to_dict()
         _builder._update_default_model_kwargs(cfg, kwargs, kwargs.pop("kwargs_filter", None))
-        raise Caught(cls, kwargs | (written(kwargs.pop("model_cfg", None)) or {}))
+        parts = [key for key in ("model_cfg", "block_args") if key == "model_cfg" or "arch_def" in (kwargs.get(key) or {})]
+        inside: dict[str, Any] = {}
+        for key in parts:
+            inside |= written(kwargs.pop(key, None)) or {}
+        raise Caught(cls, kwargs | inside)
 
     entry = model_entrypoint(name)
-    module = sys.modules[entry.__module__]
-    holders = [m for m in list(sys.modules.values()) if getattr(m, "__name__", "").startswith("timm.models") and hasattr(m, "build_model_with_cfg")]
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("timm.models")]
+    holders = [module for module in modules if hasattr(module, "build_model_with_cfg")]
     before = _builder.build_model_with_cfg
     for holder in holders:
         holder.build_model_with_cfg = catch
+        if hasattr(holder, "decode_arch_def"):
+            holder.decode_arch_def = undecoded
     try:
-        entry(pretrained=False, **given)
+        entry(pretrained=False)
     except Caught as caught:
         cls, kwargs = caught.args
     finally:
         for holder in holders:
             holder.build_model_with_cfg = before
+            if hasattr(holder, "decode_arch_def"):
+                holder.decode_arch_def = _efficientnet_builder.decode_arch_def
     found = {key: written(value) for key, value in kwargs.items() if key not in DROPPED | {"in_chans", "num_classes"}}
     return {"model_cls": cls.__name__} | found
 
@@ -94,10 +115,19 @@ def table(recipe: str) -> dict[str, Any]:
         if c.problems:
             print("; ".join(f"{problem.place}: {problem.message}" for problem in c.problems), file=sys.stderr)
         else:
-            rows[name] = {key: given[key] for key in given if key not in INERT and (given[key] is None or getattr(laid, key) != getattr(default, key))}
-            rows[name] = {key: value for key, value in rows[name].items() if value is not None or getattr(default, key) is not None}
-    older = {name: _deprecated_models[name].partition(".")[0] for name in names if _deprecated_models.get(name)}
-    return rows | {name: present for name, present in older.items() if present in rows}
+            told = {key: value if value is None else getattr(laid, key) for key, value in given.items() if key not in INERT}
+            rows[name] = {key: given[key] for key, value in told.items() if value != getattr(default, key)}
+    return rows | {name: present for name, present in older(names).items() if present in rows}
+
+
+def older(names: list[str]) -> dict[str, str]:
+    """The present names of older ones, without those whose tag is gone, which timm no longer builds."""
+    found = {}
+    for name in names:
+        present, _, tag = (_deprecated_models.get(name) or "").partition(".")
+        if present and (not tag or tag in _model_default_cfgs[present].cfgs):
+            found[name] = present
+    return found
 
 
 def check_tags() -> None:
@@ -106,8 +136,8 @@ def check_tags() -> None:
         first = cfgs.default.to_dict()
         for tag, cfg in cfgs.cfgs.items():
             other = cfg.to_dict()
-            same = all(other.get(key) == first.get(key) for key in ("fixed_input_size", "global_pool"))
-            assert same and (other.get("input_size") == first.get("input_size") or not first.get("fixed_input_size")), f"{name}.{tag}"
+            kept = ["fixed_input_size", "global_pool"] + (["input_size"] if first.get("fixed_input_size") else [])
+            assert all(other.get(key) == first.get(key) for key in kept), f"{name}.{tag}"
 
 
 def main() -> None:

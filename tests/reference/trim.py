@@ -35,6 +35,17 @@ TASKS = (
     "zero_shot_image",
     "speech_seq2seq",
     "base",
+    "depth",
+    "detection",
+    "keypoints",
+    "matting",
+    "pose",
+    "pretraining",
+    "retrieval",
+    "semantic",
+    "segmentation",
+    "tdt",
+    "waveform",
 )
 
 
@@ -106,7 +117,7 @@ def main() -> None:
         tasks = {}
         for task in TASKS:
             path = folder / task / f"{model_type}.jsonl"
-            if path.is_file() and (task != "base" or not tasks):
+            if path.is_file() and (TASKS.index(task) < TASKS.index("base") or not tasks):
                 kept = trimmed([json.loads(line) for line in path.read_text().splitlines()])
                 if kept:
                     tasks[task] = kept

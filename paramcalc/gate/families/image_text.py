@@ -36,6 +36,22 @@ def lfm2_vl(c: Config) -> Tree:
     return image_text(c, by.normed_if_told)
 
 
+def perception_lm(c: Config) -> Tree:
+    """Perception LM (Cho et al. 2025): the bridge reads the width that the encoder's arguments state."""
+    vision, tie = c.part("vision_config"), c.value("tie_word_embeddings")
+    given = vision.value("model_args")
+    inputs = given.get("embed_dim") if isinstance(given, dict) else None
+    if type(inputs) is not int or inputs < 1:
+        vision.fail("model_args", "the bridge needs an `embed_dim` among these, which the reference reads there")
+        inputs = 1
+
+    def bridge(_config: Config, _inputs: int, width: int) -> Tree:
+        return {"linear_1": dense("linear_1", inputs, width), "linear_2": dense("linear_2", width, width)}
+
+    c.ignore("projector_pooling_ratio")
+    return image_text(c, bridge, inner_tie=tie is None)
+
+
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "aria": partial(image_text, bridge=by.queried),
     "aya_vision": partial(image_text, bridge=partial(by.shuffled, norm="layernorm")),
@@ -77,6 +93,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "mistral_large4": partial(image_text, bridge=by.merged_two_layers),
     "paddleocr_vl": partial(image_text, bridge=by.squared, vision=("visual",), bridge_path="projector", flat=True, inner_tie=True),
     "paligemma": partial(image_text, bridge=by.one_layer),
+    "perception_lm": perception_lm,
     "qianfan_ocr": partial(image_text, bridge=by.unshuffled),
     "qwen2_5_vl": partial(image_text, **INSIDE, flat=True, inner_tie=True),
     "qwen2_vl": partial(image_text, **INSIDE, flat=True, inner_tie=True),

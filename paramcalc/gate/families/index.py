@@ -90,7 +90,7 @@ MODULES: dict[str, str] = {
     "image_text": "aria aya_vision cohere2_vision cosmos3_omni deepseek_vl ernie4_5_vl_moe exaone4_5 fast_vlm fuyu gemma3 glm46v"
     " glm4v glm4v_moe glm5_next glm_ocr glmga got_ocr2 hyperclovax_vision_v2 idefics2 idefics3 internvl"
     " kimi_k25 lfm2_vl lighton_ocr llama4 llava llava_next llava_next_video llava_onevision minimax_m3_vl"
-    " mistral3 mistral_large4 paddleocr_vl paligemma qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe"
+    " mistral3 mistral_large4 paddleocr_vl paligemma perception_lm qianfan_ocr qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe"
     " smolvlm video_llama_3 video_llava vipllava",
     "visual": "cohere_compass_vision ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision"
     " glm5_next_vision glm_ocr_vision qwen2_5_omni_vision_encoder qwen2_5_vl_vision qwen2_vl_vision"
@@ -112,7 +112,6 @@ MODULES: dict[str, str] = {
     "hearing": "moss_transcribe_diarize moss_transcribe_diarize_audio musicgen musicgen_decoder musicgen_melody"
     " musicgen_melody_decoder qwen2_5_omni_audio_encoder qwen2_5_omni_thinker qwen3_omni_moe_audio_encoder"
     " qwen3_omni_moe_thinker",
-    "mobilenet": "gemma3n_vision",
     "gemma_senses": "gemma3n gemma3n_audio gemma4 gemma4_audio gemma4_unified gemma4_vision",
     "omni": "inkling2 inkling2_vision inkling_audio inkling_mm_model inkling_vision nemotron_h_omni radio",
     "pictures": "muse_glimmer muse_glimmer_text muse_glimmer_vision muse_spark muse_spark_audio muse_spark_text"
@@ -125,6 +124,8 @@ MODULES: dict[str, str] = {
     " minicpm_ocr minicpmv4_6 minicpmv4_7 molmo2 ovis2 pp_chart2table shieldgemma2 step3p7",
     "ocr": "deepseek_ocr2 deepseek_ocr2_encoder deepseek_ocr2_text deepseek_ocr2_vision unlimited_ocr"
     " unlimited_ocr_text unlimited_ocr_vision unlimited_ocr_vision_encoder",
+    "late": "colmodernvbert colpali colqwen2",
+    "poses": "superpoint vitpose vitpose_backbone",
     "udop": "udop",
     "sew": "sew sew-d",
     "video": "timesformer videomae videoprism_text_model videoprism_vision_model vivit vjepa2",
@@ -137,7 +138,7 @@ MODULES: dict[str, str] = {
     "dots3": "dots3_note dots3_note_audio_encoder dots3_note_vision_encoder",
     "boxes": "owlv2 owlv2_text_model owlv2_vision_model owlvit owlvit_text_model owlvit_vision_model vilt yolos",
     "groups": "groupvit groupvit_text_model groupvit_vision_model xclip xclip_text_model xclip_vision_model",
-    "timm": "timm_backbone timm_wrapper",
+    "timm": "gemma3n_vision timm_backbone timm_wrapper",
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
     "promptable": "sam sam_hq sam_hq_vision_model",

@@ -11,7 +11,7 @@ from paramcalc.gate.families.recipes import Tree, document, labels, under
 from paramcalc.gate.families.vision import refuse
 from paramcalc.gate.networks import resnet
 from paramcalc.gate.networks.index import Network, network
-from paramcalc.gate.networks.options import laid_over
+from paramcalc.gate.networks.options import Options, laid_over
 
 WRAPPED = "architecture"
 
@@ -71,9 +71,27 @@ def timm_wrapper(c: Config) -> Tree:
         refuse(c)
     options = laid_over(c, "model_args", known.options, given)
     options = replace(options, num_classes=classes(c) if task == "image_classification" else 0)
+    return document(c, built(c, known, options), width=1, cache=False)
+
+
+def gemma3n_vision(c: Config) -> Tree:
+    """Gemma 3n's image side: a network of timm's without a head, whose vocabulary is the whole model's."""
+    known = named(c, WRAPPED)
+    options = laid_over(c, "model_args", known.options, arguments(c))
+    if c.task("base") != "base":
+        refuse(c)
+    return document(c, built(c, known, replace(options, num_classes=0)), width=c.size("hidden_size"), cache=False)
+
+
+def built(c: Config, known: Network, options: Options) -> Tree:
+    """The parts under the wrapper's name; nothing where the config has a problem, such as arguments that contradict each other."""
     if c.root.problems:
-        return document(c, {}, width=1, cache=False)
-    return document(c, under("timm_model.", known.recipe(options)), width=1, cache=False)
+        return {}
+    try:
+        return under("timm_model.", known.recipe(options))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        c.fail("model_args", f"make no network: {type(error).__name__}: {error}"[:160])
+        return {}
 
 
 def arguments(c: Config) -> dict[str, Any]:
@@ -92,4 +110,8 @@ def classes(c: Config) -> int:
     return c.zero_or("num_classes") if c.value("num_classes") is not None else labels(c)
 
 
-FAMILIES: dict[str, Callable[[Config], Tree]] = {"timm_backbone": timm_backbone, "timm_wrapper": timm_wrapper}
+FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "gemma3n_vision": gemma3n_vision,
+    "timm_backbone": timm_backbone,
+    "timm_wrapper": timm_wrapper,
+}

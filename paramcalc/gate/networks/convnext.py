@@ -74,7 +74,7 @@ def stem(o: ConvNeXt) -> Tree:
 def network(o: ConvNeXt) -> Tree:
     parts, read = stem(o), o.dims[0]
     sides = o.kernel_sizes if isinstance(o.kernel_sizes, tuple) else (o.kernel_sizes,) * 4
-    for index, (number, width, side) in enumerate(zip(o.depths, o.dims, sides, strict=False)):
+    for index, (number, width, side) in enumerate(zip(o.depths, o.dims, sides, strict=True)):
         group: Tree = {"path": "stages.{}", "width": width}
         strided = index or (o.stem_type == "patch" and o.patch_size == 2)
         if strided or read != width:

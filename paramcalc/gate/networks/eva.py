@@ -106,21 +106,29 @@ def layer(o: Eva, kv_heads: int) -> Tree:
     return parts | {"flow": [f"norm_1 attention{' scale_1' * scaled} +", f"norm_2 feed_forward{' scale_2' * both} +"]}
 
 
+def layers(o: Eva) -> tuple[Tree, str]:
+    """Kinds of layers, by their key and value heads where these differ, and their order."""
+    each = o.num_kv_heads
+    if not isinstance(each, tuple):
+        return {"layer": layer(o, each or 0)}, f"{o.depth} layer"
+    if len(each) != o.depth:
+        raise ValueError(f"num_kv_heads names {len(each)} layers, but depth is {o.depth}")
+    return {f"heads_{heads}": layer(o, heads) for heads in dict.fromkeys(each)}, order_of([f"heads_{heads}" for heads in each])
+
+
 def network(o: Eva) -> Tree:
     width, rows = o.embed_dim, grid(o.img_size, o.patch_size)
     tokens = (1 if o.class_token else 0) + o.num_reg_tokens
     parts: Tree = {"patches": patches(o.in_chans, width, o.patch_size, bias=not o.use_pre_transformer_norm)}
     placed = rows + (0 if o.no_embed_class else tokens)
-    about = {"class_token": o.class_token, "registers": o.num_reg_tokens, "positions": placed, "tables": o.use_abs_pos_emb}
-    parts = prefixed(parts, width, **about)
+    prefix: Tree = {"class_token": o.class_token, "registers": o.num_reg_tokens}
+    parts = prefixed(parts, width, **prefix, positions=placed, tables=o.use_abs_pos_emb)
     if o.use_rot_pos_emb and o.rope_type == "mixed":
         frequencies = vector("rope.freqs", 2, o.depth, o.num_heads, width // max(1, o.num_heads) // 2)
         parts["frequencies"] = frequencies | {"component": "position_embedding"}
     if o.use_pre_transformer_norm:
         parts["norm_pre"] = normed(o.norm_layer, "norm_pre", width)
-    each = o.num_kv_heads if isinstance(o.num_kv_heads, tuple) else (o.num_kv_heads or 0,) * o.depth
-    kinds = {f"heads_{heads}" if heads else "layer": layer(o, heads) for heads in dict.fromkeys(each)}
-    order = order_of([f"heads_{heads}" if heads else "layer" for heads in each])
+    kinds, order = layers(o)
     parts["blocks"] = {"path": "blocks.{}", "width": width, "tokens": max(1, rows + tokens), "kinds": kinds, "order": order}
     behind = o.use_fc_norm if o.use_fc_norm is not None else o.global_pool == "avg"
     if o.use_post_transformer_norm if o.use_post_transformer_norm is not None else not behind:

@@ -127,7 +127,7 @@ def network(o: FastViT) -> Tree:
         "stem_2": mobile_one(o, "stem.{}", read, read, 3, stride=2, each=True, scaled=scaled),
         "stem_3": mobile_one(o, "stem.{}", read, read, 1, scaled=scaled),
     }
-    per_stage = zip(o.layers, o.embed_dims, o.token_mixers, o.mlp_ratios, o.downsamples, o.se_downsamples, o.pos_embs, strict=False)
+    per_stage = zip(o.layers, o.embed_dims, o.token_mixers, o.mlp_ratios, o.downsamples, o.se_downsamples, o.pos_embs, strict=True)
     for index, (number, width, mixer, ratio, falls, squeezes, placed) in enumerate(per_stage):
         group: Tree = {"path": "stages.{}", "width": width}
         if falls or read != width:

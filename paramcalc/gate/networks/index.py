@@ -54,6 +54,11 @@ def home(name: str) -> str | None:
     return next((recipe for recipe in holders if name in table(recipe)), None)
 
 
+def row(name: str) -> Any:
+    """What stands in the table for a known name: options, or the present name of an older one."""
+    return table(home(name) or "")[name]
+
+
 def network(name: str, place: str) -> Network:
     """The network of a name, whose tag behind the dot says what its weights were trained on. Raises
     UnknownArchitectureError with the nearest names."""
@@ -61,8 +66,8 @@ def network(name: str, place: str) -> Network:
     recipe = home(plain)
     if recipe is None:
         raise UnknownArchitectureError(f"unknown network of timm: {name[:80]!r}", place=place, hint=did_you_mean(plain, known_names()))
-    row = table(recipe)[plain]
-    if isinstance(row, str):
-        row = table(recipe)[row]
+    options = row(plain)
+    if isinstance(options, str):
+        options = row(options)
     module = importlib.import_module(f"paramcalc.gate.networks.{recipe}")
-    return Network(replace(module.DEFAULT, **{key: tupled(value) for key, value in row.items()}), module.network)
+    return Network(replace(module.DEFAULT, **{key: tupled(value) for key, value in options.items()}), module.network)

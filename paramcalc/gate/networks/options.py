@@ -26,8 +26,8 @@ Pool = Literal["", "avg", "avgmax", "fast", "fastavg", "fastavgmax", "fastmax", 
 Some = TypeVar("Some", bound=Options)
 
 INERT = frozenset(
-    "attn_drop attn_drop_rate cache_dir checkpoint_path drop_block_rate drop_path_rate drop_rate dynamic_img_pad dynamic_img_size exportable"
-    " fix_init lkc_use_act no_jit norm_eps out_indices patch_drop_rate pos_drop_rate pretrained_cfg_overlay proj_drop_rate"
+    "attn_drop attn_drop_rate cache_dir checkpoint_path drop_block_rate drop_path_rate drop_rate dynamic_img_pad dynamic_img_size"
+    " exportable fix_init lkc_use_act no_jit norm_eps out_indices patch_drop_rate pos_drop_rate pretrained_cfg_overlay proj_drop_rate"
     " scriptable strict_img_size weight_init zero_init_last".split()
 )
 """Arguments that change no parameter: rates of dropout, how weights are filled, how the network is exported or fed."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from paramcalc.gate.families.maps import batch_norm, convolution, divisible
 from paramcalc.gate.families.recipes import Tree
-from paramcalc.gate.networks.options import Options, Pool
+from paramcalc.gate.networks.options import MOST_ITEMS, Options, Pool
 from paramcalc.gate.networks.pieces import classes, squeezed
 
 QUANTUM = 8
@@ -45,6 +45,8 @@ class RegNet(Options):
 
 def stages(o: RegNet) -> list[tuple[int, int, int]]:
     """Width, number of layers and size of groups of each stage."""
+    if o.depth > MOST_ITEMS:
+        raise ValueError(f"more than {MOST_ITEMS:,} layers")
     exponents = [round(log((o.wa * index + o.w0) / o.w0) / log(o.wm)) for index in range(o.depth)]
     counts = Counter(round(o.w0 * o.wm**exponent / QUANTUM) * QUANTUM for exponent in exponents)
     found = []
@@ -62,7 +64,7 @@ def normed(o: RegNet, path: str, width: int) -> Tree:
 
 def step(o: RegNet, name: str, path: str, read: int, made: int, side: int, *, stride: int = 1, groups: int = 1) -> Tree:
     """A convolution and its norm; before activation the norm of what is read stands in front, under a name of its own."""
-    about = {"stride": stride, "groups": groups if groups > 1 else None, "bias": False}
+    about: Tree = {"stride": stride, "groups": groups if groups > 1 else None, "bias": False}
     if o.preact:
         norm = normed(o, path.replace("conv", "norm"), read)
         return {f"norm_{name}": norm, f"convolution_{name}": convolution(path, read, made, side, **about)}

@@ -11,7 +11,6 @@ from paramcalc.gate.networks.options import Options, Pool
 from paramcalc.gate.networks.pieces import classes, eca, rounded, squeezed
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class ResNet(Options):
     """The stem is one 7×7 convolution, or `deep`: three 3×3 (He et al. 2019), of rising widths where `deep_tiered`."""

@@ -80,7 +80,7 @@ def network(o: Swin) -> Tree:
     count = len(o.depths)
     windows = o.window_size if isinstance(o.window_size, tuple) and len(o.window_size) == count else (o.window_size,) * count
     width = o.embed_dim
-    for index, (number, heads, window) in enumerate(zip(o.depths, o.num_heads, windows, strict=False)):
+    for index, (number, heads, window) in enumerate(zip(o.depths, o.num_heads, windows, strict=True)):
         group: Tree = {"path": "layers.{}"}
         if index:
             group |= {"down": {"path": "", **merged(width, second)}}

@@ -63,9 +63,7 @@ def feed_forward(path: str, size: int, *, activation: str = "gelu", form: str = 
 
 def pooled(width: int, heads: int, ratio: float, norm: str, activation: str = "gelu") -> Tree:
     """Attention of one learned query to all tokens (SigLIP, Zhai et al. 2023), with a feed-forward network behind it."""
-    about = attention(
-        "", width, heads, bias=True, fused="kv", source=width, names={"q_proj": "q", "kv_proj": "kv", "o_proj": "proj"}
-    )
+    about = attention("", width, heads, bias=True, fused="kv", source=width, names={"q_proj": "q", "kv_proj": "kv", "o_proj": "proj"})
     return {
         "path": "attn_pool",
         "width": width,
