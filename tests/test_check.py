@@ -91,6 +91,24 @@ def test_csv_holds_every_limit_with_plain_integers(budget: Write, run: Run) -> N
     assert int(rows[0]["value"]) - int(rows[0]["limit"]) == int(rows[0]["excess"]) == TOTAL - 1
 
 
+def test_of_many_limits_every_breach_is_shown_and_of_the_others_the_fullest(budget: Write, run: Run) -> None:
+    """45 entries: number n may hold (n + 1) / 10 of what it has. The first nine are over, the next twenty the fullest of the rest."""
+    entries = [f"  - model: models/chat.yaml\n    max_params: {TOTAL * (n + 1) // 10}\n" for n in range(45)]
+    budget("budgets:\n" + "".join(entries))
+    lines = run("check").stdout.splitlines()
+    shown = [int(line.split()[2].replace(",", "")) for line in lines if line.startswith("models/chat.yaml  max_params")]
+    assert shown == [TOTAL * (n + 1) // 10 for n in range(9 + 20)]
+    assert f"· {45 - 9 - 20} more limits within budget, less full than these; all of them: --format csv" in " ".join(lines)
+    assert len(list(csv.DictReader(io.StringIO(run("check", "-f", "csv").stdout)))) == 45
+
+
+def test_growth_is_near_its_limit_by_nature_and_shown_last(budget: Write, run: Run) -> None:
+    entries = [f"  - model: models/chat.yaml\n    max_params: {TOTAL * 1000}\n    max_growth: 1%\n" for _ in range(25)]
+    budget("budgets:\n" + "".join(entries))
+    run("check", "--update")
+    assert run("check").stdout.count("max_params") == 20
+
+
 def test_memory_is_held_under_the_settings_that_the_budget_states(budget: Write, run: Run) -> None:
     settings = "inference: {context: 5, batch_size: 2, dtype: fp32}"
     budget(entry("max_inference: 4GiB", "fits: 24GB", settings, "max_training: 4GiB", "training: {seq_len: 5}"))

@@ -12,6 +12,8 @@ from paramcalc.holdings.counts import identity
 from paramcalc.words.errors import ParamcalcError
 
 SCHEMA = "paramcalc/check/1"
+MANY = 40
+"""Limits that are all shown. Of more, every breach is, and of what holds the fullest."""
 
 
 def headline(report: Report) -> str:
@@ -33,7 +35,9 @@ def check_views(report: Report, *, errors: bool = False) -> list[View]:
     """The answer with a table of all limits, then each breach in detail; `errors` adds what could not be checked."""
     if report.error and not report.models:
         return [_refusal(report.name, report.error)] if errors else []
-    views = [View(headline(report), [_overview(report)])]
+    rows, more = _overview(report)
+    notes = [f"{_number(more, 'more limit')} within budget, less full than these; all of them: --format csv"] if more else []
+    views = [View(headline(report), [Table(OVERVIEW, rows)], notes=notes)]
     views += [_breach(model, verdict, place) for model in report.models for verdict, place in _placed(model) if verdict.breached]
     if errors:
         views += [_refusal(model.model, model.error) for model in report.models if model.error]
@@ -84,16 +88,33 @@ def _error(error: ParamcalcError) -> dict[str, Any]:
     return {"exit_code": error.exit_code, "kind": type(error).__name__, "message": str(error), "problems": problems}
 
 
-def _overview(report: Report) -> Table:
-    columns = [Column("model"), Column("limit on"), Column("limit", "count"), Column("value", "count"), Column("unit"), Column("")]
+OVERVIEW = [Column("model"), Column("limit on"), Column("limit", "count"), Column("value", "count"), Column("unit"), Column("")]
+
+
+def _overview(report: Report) -> tuple[list[list[Any]], int]:
+    """A row for each limit, in the order of the budget, and how many are left out."""
     units = {BYTES: "B", PARAMETERS: ""}
+    shown, left_out = _shown(report)
     rows: list[list[Any]] = []
     for model in report.models:
         name = line(model.model)
-        rows += [[name, v.name, v.limit, v.value, units[v.unit], "over" if v.breached else "ok"] for v in model.verdicts]
+        rows += [[name, v.name, v.limit, v.value, units[v.unit], "over" if v.breached else "ok"] for v in model.verdicts if id(v) in shown]
         if model.error:
             rows.append([name, "", None, None, "", "error"])
-    return Table(columns, rows)
+    return rows, left_out
+
+
+def _shown(report: Report) -> tuple[set[int], int]:
+    """The verdicts that are shown, and how many are not: those that hold with the most room."""
+    every = [verdict for _, verdict in report.verdicts]
+    held = sorted((v for v in every if not v.breached), key=_fullness, reverse=True)
+    left_out = held[MANY // 2 :] if len(every) > MANY else []
+    return {id(verdict) for verdict in every} - {id(verdict) for verdict in left_out}, len(left_out)
+
+
+def _fullness(verdict: Verdict) -> tuple[bool, float]:
+    """How near a value is to its limit. One on growth is near by its nature, and comes after all others."""
+    return verdict.name != "max_growth", verdict.value / max(verdict.limit, 1)
 
 
 def _breach(model: Checked, verdict: Verdict, place: str) -> View:
