@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import paramcalc
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.plan import plan_training
 from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.holdings.inventory import caches
 from paramcalc.model.architecture import Architecture
@@ -41,3 +44,34 @@ def test_the_decay_may_be_stored_with_four_axes() -> None:
 
 def test_it_remembers_a_kernel_of_inputs_and_a_matrix_for_each_head() -> None:
     assert states(**SIZES) == {"conv_state": ((3 * ALL, 7), "compute"), "recurrent_state": ((4, 5, 5), "fp32")}
+
+
+KIMI = {
+    "model_type": "kimi_linear",
+    "architectures": ["KimiLinearForCausalLM"],
+    "layer_types": ["linear_attention"],
+    "mlp_layer_types": ["dense"],
+    "num_hidden_layers": 1,
+    "hidden_size": 12,
+    "linear_num_heads": 2,
+    "linear_head_dim": 3,
+    "vocab_size": 50,
+    "intermediate_size": 20,
+}
+
+
+def kept(length: int) -> int:
+    plan = plan_training(paramcalc.load(KIMI), TrainingJob(seq_len=length))
+    return sum(row.bytes * times for row, times in plan.kept if row.where.endswith("self_attn"))
+
+
+def test_each_further_chunk_keeps_as_much_as_the_one_before_it() -> None:
+    """Of a chunk of c tokens with h heads of d, in fp32 (Kimi Team 2025, §3, as transformers computes it): fifteen vectors a
+    token, products and decays of pairs for each channel (3 of [c, c, d]), two matrices of pairs; what forward substitution
+    copies, rows of 1 to c - 1 and squares of them; the state and its decay. Around it inputs and outputs of the convolution in
+    bf16, and in fp32 the decay's exp, log and condition, and the gated norm."""
+    c, h, d = 64, 2, 3
+    substituted = sum(i + i * i for i in range(c))
+    rule = 4 * h * (c * (15 * d + 3 * c * d + 2 * c + 3) + substituted + d * d + d)
+    around = c * h * (12 * d + 13 * d + 2 + 16 * d + 4)
+    assert [kept(c * (n + 1)) - kept(c * n) for n in (2, 3, 4, 500)] == [rule + around] * 4

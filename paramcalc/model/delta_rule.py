@@ -1,8 +1,8 @@
-"""Linear attention by the gated delta rule, chunk by chunk, as transformers writes it without the kernels of
-flash-linear-attention (`torch_chunk_gated_delta_rule`)."""
+"""Linear attention by delta rules, chunk by chunk, as transformers writes it without the kernels of flash-linear-attention."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from paramcalc.model.tape import FP32, HEADS_FIRST
@@ -17,90 +17,159 @@ CHUNK = 64
 class Chunks(NamedTuple):
     """What the loop over chunks reads: all chunks of all sequences, head by head."""
 
+    query: Value
+    key: Value
+    sums: Value
+    """Logs of the decay since a chunk's beginning: one for each head, or for each channel of its keys."""
     values: Value
     """What each token would write to an empty state."""
-    keys: Value
-    """With which it reads what the state holds for it already."""
-    query: Value
-    key: Value | None
-    """With which it writes to the state; none where no chunk comes after."""
-    within: Value
-    """Scores of each token for those before it in its chunk."""
-    decay: Value | None
-    """Of the state over a whole chunk."""
+    known: Value
+    """Keys with which it reads what the state holds for it already."""
+    pairs: Value
+    """Of each two tokens of a chunk: scores, or decays where those of the channels differ."""
 
 
 def gated_delta_rule(tape: Tape, query: Value, key: Value, value: Value, decay: Value, beta: Value, heads: int) -> Value:
     """The gated delta rule with one decay for each head and token (Yang et al. 2025, §3.3), in fp32 throughout.
 
-    The updates within a chunk are one triangular system (Yang et al. 2024, DeltaNet, §3.2).
+    The updates within a chunk are one triangular system (Yang et al. 2024, DeltaNet, §3.2). `torch_chunk_gated_delta_rule`.
     """
     dtype = query.dtype
     query, key, value, beta, decay = (tape.cast(x, FP32) for x in (query, key, value, beta, decay))
-    query, key = tape.scale(unit_length(tape, query, heads)), unit_length(tape, key, heads)
-    query, key, value, beta, decay = (whole_chunks(tape, x) for x in (query, key, value, beta, decay))
+    query, key = (tape.multiply(x, tape.unary("rsqrt", _squares(tape, x, heads))) for x in (query, key))
+    query, key, value, beta, decay = (_whole_chunks(tape, x) for x in (tape.scale(query), key, value, beta, decay))
     value, step = tape.multiply(value, beta), tape.multiply(key, beta)
     sums = tape.cumulative(decay)
-    between = tape.subtract(tape.spread(sums, CHUNK), tape.spread(sums, CHUNK))
-    between = tape.unary("exp", tape.masked(between, tape.fresh(CHUNK, CHUNK, "bool", "mask")))
-    system = tape.multiply(tape.matmul(step, key, heads * CHUNK), between)
-    within = tape.multiply(tape.matmul(query, key, heads * CHUNK), between)
-    step = tape.multiply(step, tape.unary("exp", sums))
-    values, keys = tape.solve(system, value), tape.solve(system, step)
-    query = tape.multiply(query, tape.unary("exp", sums))
-    if count(tape, value) == 1:
-        made = scan(tape, Chunks(values, keys, query, None, within, None), heads)
-    else:
-        key = tape.multiply(key, tape.unary("exp", tape.subtract(sums, sums)))
-        over = tape.unary("exp", part(tape, sums, sums.tokens // CHUNK))
-        made = tape.copy(scan(tape, Chunks(values, keys, query, key, within, over), heads))
-    made = part(tape, made, tape.batch * tape.length)
+    pairs = _decay_of_pairs(tape, sums)
+    system = tape.multiply(tape.matmul(step, key, heads * CHUNK), pairs)
+    scores = tape.multiply(tape.matmul(query, key, heads * CHUNK), pairs)
+    known = tape.solve(system, tape.multiply(step, tape.unary("exp", sums)))
+    chunks = Chunks(query, key, sums, tape.solve(system, value), known, scores)
+    made = _scan(tape, chunks, heads, _turn_of_heads(tape, chunks))
+    made = _part(tape, made if _count(tape, made) == 1 else tape.copy(made), tape.batch * tape.length)
     return tape.copy(made) if dtype == FP32 else tape.cast(made, dtype)
 
 
-def unit_length(tape: Tape, x: Value, heads: int) -> Value:
-    """Each head's vector over its length."""
-    return tape.multiply(x, tape.unary("rsqrt", tape.scale(tape.mean(tape.multiply(x, x), heads))))
+def kimi_delta_rule(tape: Tape, query: Value, key: Value, value: Value, decay: Value, beta: Value, heads: int) -> Value:
+    """The same with a decay for each channel of a key (Kimi Team 2025, Kimi Linear, §3), so that products within a chunk are
+    taken channel by channel. Autocast runs in its format what is left of matrix products. `chunk_kimi_delta_attention`."""
+    dtype = query.dtype
+    query, key, value, beta, decay = (tape.cast(tape.by_head(x), FP32) for x in (query, key, value, beta, decay))
+    query, key = (tape.divide(x, tape.unary("sqrt", _squares(tape, x, heads))) for x in (query, key))
+    query, key, value, decay, beta = (_whole_chunks(tape, x) for x in (query, key, value, decay, beta))
+    query, value, step = tape.scale(query), tape.multiply(value, beta), tape.multiply(key, beta)
+    sums = tape.cumulative(decay)
+    pairs = _decay_of_pairs(tape, sums)
+    system = tape.scale(tape.masked(_by_channel(tape, step, key, pairs, heads), _mask(tape)))
+    system = tape.scale(tape.substituted(system, CHUNK))
+    values = tape.matmul(system, value, value.width)
+    known = tape.matmul(system, tape.multiply(step, tape.unary("exp", sums)), step.width)
+    chunks = Chunks(query, key, sums, values, known, pairs)
+    made = _part(tape, _scan(tape, chunks, heads, _turn_of_channels(tape, chunks, heads)), tape.batch * tape.length)
+    return tape.cast(tape.copy(made), dtype)
 
 
-def whole_chunks(tape: Tape, x: Value) -> Value:
+def _squares(tape: Tape, x: Value, heads: int) -> Value:
+    """The square of the length of each head's vector."""
+    return tape.scale(tape.mean(tape.multiply(x, x), heads))
+
+
+def _whole_chunks(tape: Tape, x: Value) -> Value:
     """Sequences made as long as whole chunks, head by head; a copy even where they are."""
     made = tape.padded(x, tape.batch * -(-tape.length // CHUNK) * CHUNK)
     made.layout = HEADS_FIRST
     return made
 
 
-def part(tape: Tape, x: Value, tokens: int) -> Value:
+def _part(tape: Tape, x: Value, tokens: int) -> Value:
     """A view of so many rows."""
     return tape.view(x, tokens, x.width)
 
 
-def count(tape: Tape, x: Value) -> int:
+def _count(tape: Tape, x: Value) -> int:
     """Chunks of one sequence."""
     return x.tokens // CHUNK // tape.batch
 
 
-def scan(tape: Tape, chunks: Chunks, heads: int) -> Value:
-    """One chunk after another reads the state and updates it. The first begins with zeros, and what the last leaves behind
-    nobody reads; those between are alike, and one stands for all of them."""
-    number, size = count(tape, chunks.values), chunks.keys.width * (chunks.values.width // heads)
-    state = tape.fresh(tape.batch, size, FP32, "state")
-    state.layout = HEADS_FIRST
-    made = tape.fresh(chunks.values.tokens, chunks.values.width, FP32, "chunks")
-    for times, last in ((1, number == 1), (number - 2, False), (1, True)) if number > 1 else ((1, True),):
-        if times:
-            made, state = _turn(tape, chunks, made, state, times, last=last)
+def _mask(tape: Tape) -> Value:
+    """Of what a token would see of later ones in its chunk."""
+    return tape.fresh(CHUNK, CHUNK, "bool", "mask")
+
+
+def _decay_of_pairs(tape: Tape, sums: Value) -> Value:
+    """Decays between each two tokens of a chunk."""
+    between = tape.subtract(tape.spread(sums, CHUNK), tape.spread(sums, CHUNK))
+    return tape.unary("exp", tape.masked(between, _mask(tape)))
+
+
+def _by_channel(tape: Tape, x: Value, y: Value, decays: Value, heads: int) -> Value:
+    """Scores of each two tokens of a chunk, with a decay for each channel."""
+    products = tape.multiply(tape.spread(x, CHUNK), tape.spread(y, CHUNK))
+    made = tape.mean(tape.multiply(products, decays), heads * CHUNK)
+    made.layout = HEADS_FIRST
     return made
 
 
-def _turn(tape: Tape, chunks: Chunks, made: Value, state: Value, times: int, *, last: bool) -> tuple[Value, Value]:
-    rows, batch = tape.batch * CHUNK, tape.batch
-    with tape.repeated(times, state) as held:
-        known = tape.contract(part(tape, chunks.keys, rows), held, rows, chunks.values.width, sequences=batch)
-        new = tape.subtract(part(tape, chunks.values, rows), known)
-        read = tape.contract(part(tape, chunks.query, rows), held, rows, new.width, sequences=batch)
-        made = tape.write(made, tape.add(read, tape.contract(part(tape, chunks.within, rows), new, rows, new.width, sequences=batch)))
-        if last or chunks.key is None or chunks.decay is None:
-            return made, held
-        old = tape.multiply(held, part(tape, chunks.decay, batch))
-        return made, tape.add(old, tape.contract(part(tape, chunks.key, rows), new, batch, held.width, sequences=batch))
+Turn = Callable[["Value", bool], "tuple[Value, Value]"]
+"""Of the state before a chunk: what the chunk makes, and the state behind it unless it is the last."""
+
+
+def _scan(tape: Tape, chunks: Chunks, heads: int, turn: Turn) -> Value:
+    """One chunk after another reads the state and updates it. The first begins with zeros, and what the last would leave behind
+    nobody reads; those between are alike, and one stands for all of them."""
+    values, number = chunks.values, _count(tape, chunks.values)
+    state = tape.fresh(tape.batch, chunks.known.width * values.width // heads, values.dtype, "state")
+    state.layout = HEADS_FIRST
+    made = tape.fresh(values.tokens, values.width, values.dtype, "chunks")
+    for times, last in ((1, False), (number - 2, False), (1, True)) if number > 1 else ((1, True),):
+        if times:
+            with tape.repeated(times, state) as held:
+                piece, state = turn(held, last)
+                made = tape.write(made, piece)
+    return made
+
+
+def _turn_of_heads(tape: Tape, chunks: Chunks) -> Turn:
+    """What decays by heads is decayed for all chunks before the loop."""
+    rows, batch, sums = tape.batch * CHUNK, tape.batch, chunks.sums
+    query, key, over = tape.multiply(chunks.query, tape.unary("exp", sums)), chunks.key, sums
+    if _count(tape, key) > 1:
+        key = tape.multiply(key, tape.unary("exp", tape.subtract(sums, sums)))
+        over = tape.unary("exp", _part(tape, sums, sums.tokens // CHUNK))
+
+    def turn(held: Value, last: bool) -> tuple[Value, Value]:
+        new = _corrected(tape, chunks, held)
+        read = tape.contract(_part(tape, query, rows), held, rows, new.width, sequences=batch)
+        piece = tape.add(read, tape.contract(_part(tape, chunks.pairs, rows), new, rows, new.width, sequences=batch))
+        if last:
+            return piece, held
+        old = tape.multiply(held, _part(tape, over, batch))
+        return piece, tape.add(old, tape.contract(_part(tape, key, rows), new, batch, held.width, sequences=batch))
+
+    return turn
+
+
+def _turn_of_channels(tape: Tape, chunks: Chunks, heads: int) -> Turn:
+    """What decays by channels is decayed chunk by chunk."""
+    rows, batch, mask = tape.batch * CHUNK, tape.batch, _mask(tape)
+
+    def turn(held: Value, last: bool) -> tuple[Value, Value]:
+        query, key, sums, pairs = (_part(tape, x, rows) for x in (chunks.query, chunks.key, chunks.sums, chunks.pairs))
+        read = tape.contract(tape.multiply(query, tape.unary("exp", sums)), held, rows, chunks.values.width, sequences=batch)
+        scores = tape.masked(_by_channel(tape, query, key, pairs, heads), mask)
+        new = _corrected(tape, chunks, held)
+        piece = tape.add(read, tape.contract(scores, new, rows, new.width, sequences=batch))
+        if last:
+            return piece, held
+        old = tape.multiply(held, tape.unary("exp", _part(tape, sums, batch)))
+        key = tape.multiply(key, tape.unary("exp", tape.subtract(sums, sums)))
+        return piece, tape.add(old, tape.contract(key, new, batch, held.width, sequences=batch))
+
+    return turn
+
+
+def _corrected(tape: Tape, chunks: Chunks, held: Value) -> Value:
+    """What a chunk's tokens write: their values without what the state holds for their keys."""
+    rows = tape.batch * CHUNK
+    known = tape.contract(_part(tape, chunks.known, rows), held, rows, chunks.values.width, sequences=tape.batch)
+    return tape.subtract(_part(tape, chunks.values, rows), known)

@@ -47,6 +47,14 @@ class RecurrentTape(ABC):
         `sequences`, which chunks of one count as."""
 
     @abstractmethod
+    def substituted(self, x: Value, size: int) -> Value:
+        """Triangular systems of `size` rows, each row in its place reduced by those before it, one after another."""
+
+    @abstractmethod
+    def either(self, x: Value, y: Value) -> Value:
+        """x or y, element by element, as a condition says that is made on the way."""
+
+    @abstractmethod
     def solve(self, system: Value, x: Value) -> Value:
         """The solution of triangular systems, one for each head and chunk."""
 

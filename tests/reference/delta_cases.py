@@ -41,6 +41,36 @@ SPARSE = {"moe_intermediate_size": 40, "shared_expert_intermediate_size": 24, "n
 
 SEEING = {"depth": 1, "hidden_size": 24, "num_heads": 3, "intermediate_size": 32, "out_hidden_size": 48, "num_position_embeddings": 16}
 
+KIMI = {
+    **TEXT,
+    "layer_types": ["linear_attention", "full_attention"],
+    "mlp_layer_types": ["dense", "dense"],
+    "max_position_embeddings": 256,
+    "num_key_value_heads": 6,
+    "linear_num_heads": 3,
+    "linear_head_dim": 8,
+    "kv_lora_rank": 24,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 16,
+}
+LING = {**KIMI, "head_dim": 8}
+KIMI_SPARSE = {
+    "mlp_layer_types": ["dense", "sparse"],
+    "moe_intermediate_size": 40,
+    "num_experts": 8,
+    "num_experts_per_token": 2,
+    "num_shared_experts": 1,
+    "num_expert_group": 2,
+    "topk_group": 1,
+}
+# LoRA with the names of the linear layers alone; see NEXT.
+KDA = (
+    *(setting for setting in CHUNKED if not setting.lora),
+    Setting(lora="q_proj,f_b_proj,f_proj,o_proj", adapter_dtype="fp32", length=130),
+    Setting("bf16-mixed", lora="b_proj,v_proj", length=70),
+)
+
 
 def hybrid(name: str, architecture: str, config: dict[str, Any], settings: tuple[Setting, ...] = CHUNKED) -> Case:
     return Case(name, name.split()[0], architecture, {**DELTA, **config}, settings=settings)
@@ -51,6 +81,12 @@ def composite(name: str, architecture: str, config: dict[str, Any], settings: tu
     words = {**DELTA, **config, "model_type": f"{name}_text"}
     whole = {"text_config": words, "vision_config": SEEING | {"model_type": f"{name}_vision"}, "tie_word_embeddings": False}
     return Case(name, name, architecture, whole, settings=tuple(setting for setting in settings if not setting.lora))
+
+
+def kimi(name: str, config: dict[str, Any], settings: tuple[Setting, ...] = KDA) -> Case:
+    kind = name.split()[0]
+    architecture, plain = {"kimi_linear": ("KimiLinearForCausalLM", KIMI), "bailing_hybrid": ("BailingHybridForCausalLM", LING)}[kind]
+    return Case(name, kind, architecture, {**plain, **config}, settings=settings)
 
 
 def gates(*targets: str) -> tuple[Setting, ...]:
@@ -70,4 +106,9 @@ CASES = [
     hybrid("olmo_hybrid positive", "OlmoHybridForCausalLM", {"linear_allow_neg_eigval": False, "linear_num_key_heads": 6}),
     composite("qwen3_5", "Qwen3_5ForConditionalGeneration", {}),
     composite("qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration", SPARSE, HALF),
+    kimi("kimi_linear", {}),
+    kimi("kimi_linear sparse", KIMI_SPARSE, tuple(setting for setting in KDA if setting.precision == "bf16")),
+    kimi("bailing_hybrid", {}),
+    kimi("bailing_hybrid unbounded", {"kda_safe_gate": False}),
+    kimi("bailing_hybrid sparse", KIMI_SPARSE, tuple(setting for setting in KDA if setting.precision == "bf16")),
 ]

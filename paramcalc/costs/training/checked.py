@@ -23,20 +23,25 @@ RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba ma
 TEXTS = _types("""gemma4_text gemma4_unified_text llama4_text""")
 """Those of text whose layers compute more than their parameters show."""
 
+LINEAR = _types("bailing_hybrid kimi_linear olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next")
+"""Those with linear attention, in the same way."""
+
 EXACT = (
     IMAGES
     | TEXTS
     | RECURRENT
+    | LINEAR
+    | LINEAR
     | _types(
-        """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text deberta
-    deberta-v2 deepseek_v2 deepseek_v3 distilbert dots1 electra ernie ernie4_5 ernie4_5_moe eurobert exaone4 flex_olmo
+        """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text
+    deberta deberta-v2 deepseek_v2 deepseek_v3 distilbert dots1 electra ernie ernie4_5 ernie4_5_moe eurobert exaone4 flex_olmo
     gemma gemma2 gemma3 gemma3_text glm glm4 glm4_moe glm4_moe_lite got_ocr2 gpt-sw3 gpt2 gpt_bigcode gpt_neo gpt_neox
     gpt_neox_japanese gpt_oss gptj granite granitemoe granitemoeshared helium hunyuan_v1_dense hunyuan_v1_moe hy_v3 hyperclovax
     idefics3 internlm3 internvl iquestcoder jais2 lfm2 llama llava llava_next llava_onevision marian mbart megatron-bert mellum
-    minimax_m2 ministral mistral mixtral mllama modernbert moss_transcribe_diarize mt5 nemotron olmo olmo2 olmo3 olmo_hybrid
-    olmoe opt paligemma pegasus persimmon phi phi3 phimoe plbart qwen2 qwen2_5_vl qwen2_moe qwen2_vl qwen3 qwen3_5 qwen3_5_moe
-    qwen3_5_moe_text qwen3_5_text qwen3_moe qwen3_next qwen3_vl rembert roberta roberta-prelayernorm seed_oss smollm3 smolvlm
-    stablelm starcoder2 t5 umt5 vaultgemma whisper xlm-roberta xlm-roberta-xl"""
+    minimax_m2 ministral mistral mixtral mllama modernbert moss_transcribe_diarize mt5 nemotron olmo olmo2 olmo3 olmoe opt
+    paligemma pegasus persimmon phi phi3 phimoe plbart qwen2 qwen2_5_vl qwen2_moe qwen2_vl qwen3 qwen3_moe qwen3_vl rembert
+    roberta roberta-prelayernorm seed_oss smollm3 smolvlm stablelm starcoder2 t5 umt5 vaultgemma whisper xlm-roberta
+    xlm-roberta-xl"""
     )
 )
 """Equal to the byte."""

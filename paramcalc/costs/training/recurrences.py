@@ -55,6 +55,22 @@ class RecurrenceRecorder(Recorder):
         made.layout = HEADS_FIRST
         return made
 
+    def substituted(self, x: Value, size: int) -> Value:
+        """Each row keeps copies of itself and of the square before it, which are multiplied."""
+        systems = x.elements // (size * size)
+        rows = self.kept(BYTES[x.dtype] * systems * size * (size - 1) // 2, "rows")
+        squares = self.kept(BYTES[x.dtype] * systems * size * (size - 1) * (2 * size - 1) // 6, "squares")
+        whole, saved = x.elements * BYTES[x.dtype], (rows, squares)
+        made = self.emit("substitution", (x,), x.tokens, x.width, x.dtype, saved=saved, view=True, temporary=whole, backward=whole)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return made
+
+    def either(self, x: Value, y: Value) -> Value:
+        condition = self.fresh(x.tokens, x.width, "bool", "condition")
+        made = self.emit("where", (condition, x, y), x.tokens, x.width, promoted(x, y), saved=(condition.storage,))
+        made.layout = dense(x.layout)
+        return made
+
     def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
         x, y = (self.low(self.batched(value, sequences)) for value in (x, y))
         saved = ((y.storage,) if x.needs_grad else ()) + ((x.storage,) if y.needs_grad else ())

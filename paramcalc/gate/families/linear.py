@@ -147,7 +147,7 @@ def kimi_linear(c: Config) -> Tree:
 
     def mixer(c: Config, word: str) -> Tree:
         if word == "global":
-            return latent(c)
+            return latent(c, rotary=False)
         return delta_attention(heads, head_dim, kernel, gate_rank=head_dim, decay_axes=4)
 
     def feeds(c: Config) -> list[str]:
@@ -168,16 +168,14 @@ def bailing_mixer(c: Config, word: str) -> Tree:
             c.optional("linear_num_heads") or c.size("num_attention_heads"),
             c.optional("linear_head_dim") or c.size("head_dim"),
             c.optional("linear_conv_kernel_dim") or c.size("short_conv_kernel_size"),
+            decay="bounded" if c.flag("kda_safe_gate", True) else "softplus",
         )
-    return {key: value for key, value in latent(c).items() if key != "q_rank"}
+    made = latent(c, gate_proj="head", gate_wide=True, names={"gate_proj": "g_proj"})
+    return {key: value for key, value in made.items() if key != "q_rank"}
 
 
 def bailing_hybrid(c: Config) -> Tree:
     """Ling 3 (Inclusion AI 2026). Its head is never tied; the layers that predict further tokens are left out."""
-
-    def beside(c: Config, word: str, _: str) -> Tree:
-        gate = tree(kind="dense", path="self_attn.g_proj", outputs=c.size("num_attention_heads"), bias=False, component="attention")
-        return {"attention_gate": gate} if word == "global" else {}
 
     return PLAINLY(
         c,
@@ -185,7 +183,6 @@ def bailing_hybrid(c: Config) -> Tree:
         sees=partial(mixers, key="layer_group_size"),
         experts=experts_beside_one,
         feeds=partial(FIRST_DENSE, words="mlp_layer_types"),
-        beside=beside,
         tie=None,
     )
 

@@ -85,7 +85,10 @@ ROTARY_SHARE = {
 
 CHOSEN_SCORES = _types("aria_text gpt_oss granitemoe granitemoe_swa granitemoehybrid granitemoeshared jetmoe")
 """Model types that take a softmax over the chosen experts' logits alone."""
-SIGMOID_SCORES = _types("deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa minimax_m2 solar_open")
+SIGMOID_SCORES = _types(
+    """bailing_hybrid deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_linear minimax_m2
+    solar_open"""
+)
 """Model types that score each expert by a sigmoid."""
 WIDE_ROUTERS = _types(
     """axk1 axk2 bailing_hybrid beam deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe ernie4_5_vl_moe exaone_moe flint
@@ -99,9 +102,12 @@ NARROW_SHARES = _types(
 )
 """Model types that cast a token's shares to the stream's format."""
 MAYBE_NORMALIZED = _types(
-    "deepseek_v2 deepseek_v3 deepseek_v32 dots1 exaone_moe flex_olmo glm4_moe olmoe qwen2_moe qwen3_moe qwen3_next solar_open"
+    """bailing_hybrid deepseek_v2 deepseek_v3 deepseek_v32 dots1 exaone_moe flex_olmo glm4_moe kimi_linear olmoe qwen2_moe
+    qwen3_moe qwen3_next solar_open"""
 )
 """Model types whose config says whether chosen scores are divided by their sum."""
+NORMALIZED = _types("bailing_hybrid kimi_linear")
+"""Those of them where they are unless it says otherwise."""
 PER_TOKEN_TYPES = _types("camembert data2vec-text roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
 """Model types that make token types for each token."""
 
@@ -240,7 +246,7 @@ def _router(c: Config, part: Tree) -> None:
         facts["scores"] = "chosen"
     elif c.model_type in SIGMOID_SCORES:
         facts["scores"] = "sigmoid"
-    if c.model_type in MAYBE_NORMALIZED and not c.flag("norm_topk_prob"):
+    if c.model_type in MAYBE_NORMALIZED and not c.flag("norm_topk_prob", c.model_type in NORMALIZED):
         facts["normalized"] = False
     if c.model_type in ("deepseek_v2", "jamba"):
         facts["normalized"] = False

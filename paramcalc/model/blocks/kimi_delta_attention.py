@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from paramcalc.model.delta_rule import kimi_delta_rule
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
+from paramcalc.model.tape import FP32
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class KimiDeltaAttention(Block):
@@ -19,6 +24,7 @@ class KimiDeltaAttention(Block):
     """
 
     home: ClassVar[str] = "linear_attention"
+    packages: ClassVar[str] = "flash-linear-attention and causal-conv1d"
 
     heads: Count
     head_dim: Count
@@ -27,6 +33,9 @@ class KimiDeltaAttention(Block):
     """Rank of the two gates' projections; full matrices if left out."""
     decay_axes: Count = 1
     """Axes that A_log is stored with: 1, or 4 for [1, 1, heads, 1]."""
+    decay: Literal["exact", "softplus", "bounded"] = "exact"
+    """How the reference writes the decay: softplus out of exp and log (Kimi), as one function, or a sigmoid instead, which has a
+    lower bound (Ling 3)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized
@@ -55,3 +64,31 @@ class KimiDeltaAttention(Block):
         n = self.sized
         yield conv_state(3 * n.heads * n.head_dim, n.kernel)
         yield state("recurrent_state", n.heads, n.head_dim, n.head_dim)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """As transformers computes it without kernels of other packages (`KimiLinearDeltaAttention`)."""
+        mixed = tape.join(*(tape.linear(name, x) for name in ("q_proj", "k_proj", "v_proj")))
+        mixed = tape.causal_convolution("conv1d", mixed, self.kernel, "silu")
+        query, key, value = (tape.slice(mixed, self.heads * self.head_dim) for _ in range(3))
+        decay = self._decay(tape, x)
+        beta = tape.unary("sigmoid", tape.linear("b_proj", x))
+        made = kimi_delta_rule(tape, query, key, value, decay, beta, self.heads)
+        gate = self._projected(tape, "g", x)
+        normal = tape.rms_norm(tape.cast(made, FP32), "wide", "o_norm.weight", self.heads)
+        made = tape.cast(tape.multiply(normal, tape.unary("sigmoid", tape.cast(gate, FP32))), made.dtype)
+        return tape.linear("o_proj", made)
+
+    def _projected(self, tape: Tape, name: str, x: Value) -> Value:
+        return tape.linear(f"{name}_b_proj", tape.linear(f"{name}_a_proj", x)) if self.gate_rank else tape.linear(f"{name}_proj", x)
+
+    def _decay(self, tape: Tape, x: Value) -> Value:
+        """The log of each channel's decay, in fp32."""
+        step = tape.cast(self._projected(tape, "f", x), FP32)
+        if self.decay == "exact":
+            step = tape.add(step, tape.cast(tape.weight("dt_bias"), FP32))
+            rate = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
+            return tape.multiply(rate, tape.either(step, tape.unary("log", tape.scale(tape.unary("exp", step)))))
+        step, rate = tape.add(step, tape.weight("dt_bias")), tape.unary("exp", tape.weight("A_log"))
+        if self.decay == "softplus":
+            return tape.cast(tape.multiply(tape.scale(rate), tape.unary("softplus", step)), x.dtype)
+        return tape.cast(tape.scale(tape.unary("sigmoid", tape.multiply(rate, step))), x.dtype)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
+from paramcalc.model.tape import FP32
 from paramcalc.words.sizes import MAX_SIZE, Size
 
 if TYPE_CHECKING:
@@ -40,8 +41,12 @@ class MLA(Block):
     """Biases of the down-projections and of the output, as the references have them."""
     gate_proj: Literal["full", "head"] | None = None
     """A projection of its own for an output gate: of all dims of all heads, or of one number a head."""
+    gate_wide: bool = False
+    """Whether the gate's sigmoid is taken in fp32 (Ling 3)."""
     q_gate: bool = False
     """Whether queries and an output gate come from one matrix that reads two latents of queries side by side (A.X K2)."""
+    rotary: bool = True
+    """Whether queries and the shared key are rotated by position; Kimi Linear's are not."""
     rope_norm: bool = False
     """Whether the shared rotary key has a norm (dots 3)."""
     sinks: bool = False
@@ -90,11 +95,14 @@ class MLA(Block):
         heads, nope, rope, v_dim = self.heads, self.nope_dim, self.rope_dim, self.v_dim
         latent = tape.rms_norm(tape.linear("q_a_proj", x), name="q_a_layernorm.weight") if self.q_rank else x
         query = tape.linear("q_b_proj" if self.q_rank else "q_proj", latent)
-        tables = tape.rotary(rope)
-        query = tape.join(tape.slice(query, heads * nope), tape.rotate(tape.slice(query, heads * rope), heads, rope, tables))
         joint = tape.linear("kv_a_proj_with_mqa", x)
+        turned = tape.slice(joint, rope)
+        if self.rotary:
+            tables = tape.rotary(rope)
+            query = tape.join(tape.slice(query, heads * nope), tape.rotate(tape.slice(query, heads * rope), heads, rope, tables))
+            turned = tape.rotate(turned, 1, rope, tables)
         both = tape.linear("kv_b_proj", tape.rms_norm(tape.slice(joint, self.kv_rank), name="kv_a_layernorm.weight"))
-        turned = tape.spread(tape.rotate(tape.slice(joint, rope), 1, rope, tables), heads)
+        turned = tape.spread(turned, heads)
         key, value = tape.join(tape.slice(both, heads * nope), turned), tape.slice(both, heads * v_dim)
         mixed = tape.attention(
             query,
@@ -108,5 +116,7 @@ class MLA(Block):
             sinks=tape.weight("sinks") if self.sinks else None,
         )
         if self.gate_proj:
-            mixed = tape.multiply(mixed, tape.unary("sigmoid", tape.linear("gate_proj", x)))
+            gate = tape.linear("gate_proj", x)
+            gate = tape.unary("sigmoid", tape.cast(gate, FP32) if self.gate_wide else gate)
+            mixed = tape.multiply(mixed, tape.cast(gate, x.dtype) if self.gate_wide else gate)
         return tape.linear("o_proj", mixed)
