@@ -89,3 +89,62 @@ def test_the_size_of_images_is_named_with_where_it_is_from() -> None:
 
 def test_workspaces_of_convolutions_are_said_not_to_be_modelled() -> None:
     assert any("cuDNN" in line for line in trained(paramcalc.load(CLIP), seq_len=5).not_modelled)
+
+
+CONVOLUTION = {"kind": "convolution", "inputs": 5, "outputs": 5, "kernel": [3, 3], "padding": 1, "bias": False}
+NORM = {"kind": "norm", "type": "batch", "size": 5}
+RELU = {"kind": "activation", "function": "relu"}
+MAP = 3 * 6 * 7 * 5 * 4
+"""Bytes of three maps of 6 × 7 positions and five channels."""
+NORMED = MAP + 8 * 5
+"""What a batch norm keeps: its input, and mean and deviation of each channel."""
+
+
+def seen(parts: dict[str, Any], **options: Any) -> TrainingPlan:
+    """A model of images of 6 × 7 pixels in five channels, which are given and so not counted."""
+    return trained(model({"start": CONVOLUTION} | parts, width=5, image=[6, 7]), **options)
+
+
+def test_batch_norm_keeps_its_input_and_relu_its_output() -> None:
+    assert seen({"norm": NORM}).saved_for_backward == NORMED
+    assert seen({"norm": NORM, "activation": RELU}).saved_for_backward == NORMED + MAP
+
+
+def test_the_stored_kernels_of_convolutions_that_share_a_name_are_cast_apart() -> None:
+    """Under autocast in bf16: the image and both kernels [5, 5, 3, 3] are cast, and the second keeps what the first made."""
+    plan = seen({"again": CONVOLUTION | {"path": "start"}}, precision="bf16-mixed")
+    assert plan.saved_for_backward == MAP // 2 + 2 * (2 * 225) + MAP // 2
+
+
+def test_pooling_keeps_its_input_and_a_maximum_also_its_places() -> None:
+    """3 × 3 windows of two positions fit into 6 × 7."""
+    pool = {"kind": "pooling", "type": "max", "kernel": 2}
+    assert seen({"pool": pool}).saved_for_backward == MAP + 8 * 3 * 9 * 5
+    assert seen({"pool": pool | {"type": "average"}}).saved_for_backward == MAP
+    assert seen({"pool": pool | {"type": "global"}}).saved_for_backward == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_ends_one_layer_and_begins_the_next_is_kept_once(count: int) -> None:
+    layer = {"convolution": CONVOLUTION, "norm": NORM, "activation": RELU}
+    plan = seen({"first": RELU, "layers": {"kinds": {"layer": layer}, "order": f"{count} layer"}, "last": CONVOLUTION})
+    assert plan.saved_for_backward == MAP + count * (NORMED + MAP)
+    phases = {phase.name: phase.bytes for phase in plan.phases}
+    # weights, two states of AdamW as large, and the images
+    assert phases["forward_end"] == 3 * phases["loaded"] + MAP + plan.saved_for_backward
+
+
+def test_overlapping_windows_without_a_padding_are_refused() -> None:
+    with pytest.raises(UsageError, match="a convolution of this form"):
+        seen({"next": {key: value for key, value in CONVOLUTION.items() if key != "padding"}})
+
+
+def test_a_map_that_is_smaller_than_a_kernel_is_refused() -> None:
+    with pytest.raises(UsageError, match="smaller than its kernel"):
+        seen({"next": CONVOLUTION | {"kernel": [9, 9], "padding": 0}})
+
+
+def test_a_network_that_says_no_size_of_images_gets_a_default_that_is_named() -> None:
+    config = {"model_type": "resnet", "architectures": ["ResNetForImageClassification"], "depths": [1], "hidden_sizes": [8]}
+    assert ("image_size", "224 × 224", "default") in trained(paramcalc.load(config)).inputs
+    assert ("image_size", "45 × 51", "read") in trained(paramcalc.load(config | {"image_size": [45, 51]})).inputs

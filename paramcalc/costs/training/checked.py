@@ -14,7 +14,7 @@ def _types(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-IMAGES = _types("beit clip deit dinov2 dinov2_with_registers siglip vit")
+IMAGES = _types("beit clip deit dinov2 dinov2_with_registers resnet siglip vit")
 """Those that see images, equal to the byte at sizes that their patches divide and that they do not."""
 
 RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba mamba2 nemotron_h")

@@ -52,7 +52,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         self.rows: dict[str, Row] = {}
         self.transposed = False
         self.storages: dict[str, Storage] = {}
-        self.copies: dict[str, Value] = {}
+        self.copies: dict[tuple[Storage, int], Value] = {}
         self.frozen = False
         """Whether the layer that is recorded is one of those that do not train (`last-n`)."""
         self.given = 2 * BYTES["int64"] * batch * length
@@ -77,7 +77,8 @@ class ModelTape(AttentionRecorder, MapRecorder):
 
     def parameter(self, row: Row, dtype: str | None = None, *, trains: bool | None = None) -> Value:
         """A parameter as a value; a tied one is that of its owner."""
-        key = row.tied or (row.part if row.op in ("embedding", "") or row.role == "head" else row.name)
+        alone = row.op in ("embedding", "") and sum(each.op == row.op for each in self.rows.values()) == 1
+        key = row.tied or (row.part if alone or row.role == "head" else f"{row.part} {row.name}")
         format_ = dtype or self.recipe.weights
         storage = self.storages.setdefault(key, Storage(row.elements * BYTES[format_], row.name, row.name, "parameter"))
         needs_grad = row.name in self.trained and not self.frozen if trains is None else trains
@@ -93,10 +94,10 @@ class ModelTape(AttentionRecorder, MapRecorder):
         """Autocast's copy of a weight, made once and kept for the pass."""
         if self.autocast is None or weight.dtype != FP32 or weight.storage.kind != "parameter":
             return self.low(weight)
-        name = f"{weight.storage.name} {weight.elements}"  # parts of one matrix are cast apart
-        if name not in self.copies or not weight.needs_grad:
-            self.copies[name] = self.low(weight)
-        return self.copies[name]
+        part = weight.storage, weight.elements  # parts of one matrix are cast apart
+        if part not in self.copies or not weight.needs_grad:
+            self.copies[part] = self.low(weight)
+        return self.copies[part]
 
     # layers
 

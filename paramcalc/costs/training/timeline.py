@@ -73,6 +73,8 @@ class _Left(NamedTuple):
     once: Bytes
     staying: Bytes
     """Of what each keeps, what is there until the graph goes."""
+    entry: int = 0
+    """Bytes of its input, where the operation that made that keeps it too: they stand with what is before the segment."""
 
 
 class _Run:
@@ -99,8 +101,8 @@ class _Run:
         if self.policy.accumulated:
             self.live[GRADIENTS] = self.policy.standing or total
         left, cached = [], 0
-        for number, segment in enumerate(self.segments):
-            left.append(self.left(segment, before=self.segments[number - 1] if number else None))
+        for segment, before in zip(self.segments, (None, *self.segments), strict=False):
+            left.append(self.left(segment, before))
             cached = self.ahead(segment, left[-1], cached)
         unsaved = self.policy.held - {storage for segment in self.segments for storage in segment.ops.saved}
         self.note(FORWARD_END, _sum(self.live, {LOGITS: sum(storage.bytes for storage in unsaved)}))
@@ -110,25 +112,32 @@ class _Run:
         self.note(BACKWARD_END, _sum(self.live, {WORKSPACE: -self.policy.always}))
         return Passes(self.phases, sum(kept.bytes * times for kept, times in self.kept), self.kept, total)
 
-    def left(self, segment: Segment, before: Segment | None = None) -> _Left:
-        """What a segment keeps for the way back: each copy of it, and once for all of them. Its input is not counted again
-        where the segment `before` it keeps it already."""
+    def closes(self, segment: Segment | None) -> bool:
+        """Whether a segment's last operation keeps what it made, which the next segment reads (a ReLU between two convolutions)."""
+        if segment is None or self.redone(segment) or (segment.entry is not None and segment.exit.storage is segment.entry.storage):
+            return False
+        return segment.exit.storage in segment.ops.made and segment.exit.storage in segment.ops.saved
+
+    def left(self, segment: Segment, before: Segment | None) -> _Left:
+        """What a segment keeps for the way back: each copy of it, and once for all of them."""
         own = segment.ops.made
         entry = segment.entry.storage if segment.entry is not None else None
         kept, redone = segment.ops.saved, self.redone(segment)
-        known = before is not None and not self.redone(before) and before.exit.storage in before.ops.saved
         each: Bytes = {ACTIVATIONS: 0, LOGITS: 0}
-        once = 0
         stays = {storage for storage in segment.ops.staying if storage in own or (storage is entry and not redone)}
-        if redone and entry is not None:
-            kept = kept | {entry: Kept("layer input", segment.name, entry.bytes, "activation")}
         for storage, row in kept.items():
-            if storage is entry or storage in (stays if redone else own):
+            if storage is not entry and storage in (stays if redone else own):
                 each[LOGITS if storage in self.policy.loss else ACTIVATIONS] += storage.bytes
-                again = segment.layer and known and storage is entry
-                once -= storage.bytes if again else 0
-                self.kept.append((row, segment.times - again))
+                self.kept.append((row, segment.times))
                 self.shared.add(storage)
+        closes, once = self.closes(segment), 0
+        if entry is not None and (redone or entry in kept):
+            row = Kept("layer input", segment.name, entry.bytes, "activation") if redone else kept[entry]
+            times = (1 if closes else segment.times) - self.closes(before)
+            self.kept.append((row, times))
+            self.shared.add(entry)
+            each[ACTIVATIONS] += 0 if closes else entry.bytes
+            once += entry.bytes * (times - (0 if closes else segment.times))
         for storage in dict.fromkeys(value.storage for op in segment.ops for value in op.inputs):
             if storage in own or storage is entry or storage.kind != "activation" or storage in self.shared:
                 continue
@@ -136,7 +145,8 @@ class _Run:
             once += storage.bytes
             if storage.argument if redone else storage in kept:
                 self.kept.append((Kept(storage.name, storage.where, storage.bytes, storage.kind), 1))
-        return _Left(each, {ACTIVATIONS: once}, {ACTIVATIONS: sum(storage.bytes for storage in stays)})
+        handed = entry.bytes if entry is not None and closes and entry in kept else 0
+        return _Left(each, {ACTIVATIONS: once}, {ACTIVATIONS: sum(storage.bytes for storage in stays)}, handed)
 
     def ahead(self, segment: Segment, left: _Left, cached: int) -> int:
         """A run of equal segments on the way forward. Returns the bytes of weights that autocast holds copies of."""
@@ -146,7 +156,8 @@ class _Run:
         if redone:
             copies = sum(op.output.storage.bytes for op in segment.ops if op.output.storage.kind == "copy" and op.output.needs_grad)
         before = {WORKSPACE: cached + copies * (segment.times - 1) + self.policy.gathered}
-        self.note(FORWARD, _sum(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak))
+        there = {ACTIVATIONS: -left.entry}
+        self.note(FORWARD, _sum(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak, there))
         self.live = _sum(self.live, left.once, _times(left.each, segment.times))
         return cached + copies * segment.times
 
@@ -166,7 +177,7 @@ class _Run:
         more = 0 if segment.stored_once else own
         for moment in moments:
             for behind in {0, segment.times - 1}:
-                gone = _sum(_times(left.each, -behind - 1), _times(left.staying, behind + redone))
+                gone = _sum(_times(left.each, -behind - 1), _times(left.staying, behind + redone), {ACTIVATIONS: -left.entry})
                 offset = _sum(self.live, gone, {GRADIENTS: more * behind, WORKSPACE: self.policy.gathered})
                 if last:
                     self.note(BACKWARD_START, _sum(offset, moment))
@@ -187,7 +198,7 @@ class _Run:
         chunks, of = self.policy.in_flight
         if chunks == of:
             return 0
-        one = sum(sum(self.left(segment).each.values()) * segment.times for segment in self.segments)
+        one = sum(sum(self.left(segment, None).each.values()) * segment.times for segment in self.segments)
         self.kept.clear()
         self.shared.clear()
         return one * (chunks - of) // of
