@@ -13,7 +13,7 @@ from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import TrainingPlan, plan_training
 from paramcalc.words.errors import UsageError
 
-RECORDED = Path(__file__).parent / "golden" / "activations_recorded.jsonl"
+RECORDED = Path(__file__).parent / "golden" / "activations_composite.jsonl"
 
 
 def config(name: str) -> dict[str, Any]:

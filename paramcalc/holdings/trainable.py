@@ -125,7 +125,9 @@ def lora_targets(architecture: Architecture, method: Method) -> list[tuple[Modul
     every = modules(architecture)
     model_type = architecture.model_type
     targets = method.targets or LORA.get(model_type or "", "query-value")
-    chosen, parameters, doubled, asked = _chosen(every, model_type, targets, images=architecture.root.image is not None)
+    chosen, parameters, doubled, asked = _chosen(
+        every, model_type, targets, images=bool(architecture.root.image or architecture.root.sound_rate)
+    )
     found = [(module, method.rank) for module in every if module.kind in (LINEAR, TABLE) and chosen(module)]
     stacked = [module for module in every if module.kind not in (LINEAR, TABLE) and named(parameters)(module.name)]
     if stacked and method.name == "dora":
@@ -148,7 +150,7 @@ Choice = tuple[Callable[[Module], bool], list[str], frozenset[str], list[str]]
 def _chosen(every: list[Module], model_type: str | None, targets: str, *, images: bool = False) -> Choice:
     """A test of modules, the names of stacked parameters, those that hold two matrices, and the names asked for.
 
-    PEFT knows no task of classifying `images`, and so adapts their classifiers as it does any dense layer.
+    PEFT knows no task of `images` or sound, and so adapts their classifiers as it does any dense layer.
     """
     if targets.lower() == "all-linear":
         stacks = list(expert_names(model_type))

@@ -19,8 +19,24 @@ class MapTape(ABC):
     batch: int
 
     @abstractmethod
-    def convolution(self, x: Value, tokens: int, width: int) -> Value:
-        """The block's convolution, which makes so many positions of so many channels."""
+    def convolution(self, x: Value, tokens: int, width: int, kernels: Value | None = None) -> Value:
+        """The block's convolution, which makes so many positions of so many channels; with its own `weight`, or kernels made of that."""
+
+    @abstractmethod
+    def weight_norm(self, direction: str, length: str) -> Value:
+        """A weight made of its direction and its length."""
+
+    @abstractmethod
+    def glu(self, x: Value) -> Value:
+        """Half of each row times a sigmoid of the other half."""
+
+    @abstractmethod
+    def group_norm(self, x: Value, groups: int) -> Value:
+        """The framework's own group norm with a `weight` and a `bias`."""
+
+    @abstractmethod
+    def hide(self, x: Value, instead: Value) -> Value:
+        """Some tokens of the stream written over, in its own memory."""
 
     @abstractmethod
     def batch_norm(self, x: Value) -> Value:

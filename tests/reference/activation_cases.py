@@ -16,6 +16,7 @@ class Setting(NamedTuple):
     lora: str = ""
     adapter_dtype: str = ""
     autocast: bool = False
+    audio_seconds: float = 0.0
 
 
 class Case(NamedTuple):

@@ -24,6 +24,8 @@ from activation_cases import Case, Setting
 from simulated_cuda import autocasting, backends, register_device, simulated
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
+SAMPLES = 16_000
+"""Of a second of audio."""
 
 
 def build(case: Case, setting: Setting) -> torch.nn.Module:
@@ -35,6 +37,10 @@ def build(case: Case, setting: Setting) -> torch.nn.Module:
         model = cls._from_config(config, attn_implementation=setting.attention, dtype=DTYPES[setting.precision]).train()
         if case.cast:
             model.to(DTYPES[setting.precision])
+    for module in model.modules():  # a few are made on the host whatever the context says
+        for name, held in module._parameters.items():
+            if held is not None and held.device.type == "cpu":
+                module._parameters[name] = torch.nn.Parameter(torch.empty(held.shape, dtype=held.dtype, device="cuda"))
     if setting.checkpointing == "full":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if setting.lora:
@@ -66,6 +72,10 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
         config = model.config
         frames = 2 * config.max_source_positions
         return {"input_features": torch.empty(b, config.num_mel_bins, frames, dtype=dtype, device="cuda"), "labels": ids}
+    if setting.audio_seconds:
+        samples = round(setting.audio_seconds * SAMPLES)
+        labels = ids if case.task == "ctc" else ids[:, 0]
+        return {"input_values": torch.empty(b, samples, dtype=dtype, device="cuda"), "labels": labels}
     if case.task == "clip":
         side = model.config.vision_config.image_size
         return {"input_ids": ids, "pixel_values": torch.empty(b, 3, side, side, dtype=dtype, device="cuda"), "return_loss": True}

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from torch._subclasses.fake_impls import register_op_impl
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import PreTrainedModel, masking_utils
 
@@ -53,6 +54,10 @@ def simulated() -> Iterator[FakeTensorMode]:
         (torch.cuda, "get_device_capability", lambda *_: (9, 0)),
         # rates of stochastic depth are read from such a tensor when a model is made
         (torch, "linspace", linspace),
+        # looks at values: no label is out of bounds, no layer is dropped, no label is padding
+        (torch.Tensor, "__bool__", lambda _: False),
+        (torch.Tensor, "masked_select", lambda labels, _: labels.reshape(-1).clone()),
+        (functional, "ctc_loss", ctc_loss),
         # some initialisers look at values
         (PreTrainedModel, "initialize_weights", lambda *_, **__: None),
     )
@@ -155,6 +160,25 @@ def attention(
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = torch.where(attn_mask, 0.0, -math.inf).to(query.dtype)
     return _math(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
+def ctc_loss(log_probs: Any, targets: Any, lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean", **more: bool) -> Any:
+    """`ctc_loss` as a CUDA device runs it without cuDNN (aten/src/ATen/native/LossCTC.cpp): with lengths as numbers, all of them full."""
+    steps, batch, _ = log_probs.shape
+    full = [steps] * batch, [targets.numel() // batch] * batch
+    made = torch.ops.aten._ctc_loss.default(log_probs, targets, *full, blank, more.get("zero_infinity", False))[0]
+    if more.get("zero_infinity"):
+        made = torch.where(made == math.inf, torch.zeros((), dtype=made.dtype, device=made.device), made)
+    if reduction == "mean":
+        return (made / torch.full((batch,), full[1][0], dtype=made.dtype, device=made.device)).mean()
+    return made.sum()
+
+
+@register_op_impl(torch.ops.aten._ctc_loss.default)
+def _ctc_loss(_: Any, __: Any, log_probs: Any, targets: Any, lengths: list[int], target_lengths: list[int], *___: Any) -> Any:
+    """Shapes of aten/src/ATen/native/cuda/LossCTC.cu: a likelihood for each sequence, and the scores of all alignments."""
+    steps, batch, _ = log_probs.shape
+    return log_probs.new_empty(batch), log_probs.new_empty(batch, steps, 2 * max(target_lengths) + 1)
 
 
 def _aligned(x: torch.Tensor) -> bool:

@@ -17,6 +17,9 @@ def _types(text: str) -> frozenset[str]:
 IMAGES = _types("beit clip deit dinov2 dinov2_with_registers resnet siglip vit")
 """Those that see images, equal to the byte at sizes that their patches divide and that they do not."""
 
+SOUND = _types("data2vec-audio hubert unispeech unispeech-sat wav2vec2")
+"""Those that hear sound of any length."""
+
 RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba mamba2 nemotron_h")
 """Those with state spaces, as transformers computes them where no kernels are installed beside it."""
 
@@ -31,7 +34,7 @@ EXACT = (
     | TEXTS
     | RECURRENT
     | LINEAR
-    | LINEAR
+    | SOUND
     | _types(
         """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text
     deberta deberta-v2 deepseek_v2 deepseek_v3 distilbert dots1 electra ernie ernie4_5 ernie4_5_moe eurobert exaone4 flex_olmo
@@ -56,7 +59,7 @@ NEAR = _types(
 OTHER = _types(
     """apertus aria_text big_bird convbert diffllama doge esm fsmt funnel granite_swa
     granitemoe_swa ibert layoutlm longformer luke minimax_m3_vl_text mobilebert modernbert-decoder mra nanochat
-    neomme nystromformer pegasus_x prophetnet roc_bert tapas ultrabert xglm yoso"""
+    neomme nystromformer pegasus_x prophetnet roc_bert tapas ultrabert wavlm xglm yoso"""
 )
 """More than 1 % off: their layers compute more than their parameters show."""
 

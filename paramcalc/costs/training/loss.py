@@ -101,9 +101,29 @@ def sigmoid_contrast(tape: Recorder, logits: Value, name: str) -> Value:
     return tape.scale(tape.mean(tape.unary("logsigmoid", signed)))
 
 
+def alignments(tape: Recorder, logits: Value, name: str, *, mean: bool, bounded: bool) -> Value:
+    """Connectionist temporal classification: keeps the labels that are no padding, the loss of each sequence, and the score of every
+    label and every blank between two at every frame."""
+    _plain_only(name)
+    tape.where = "loss"
+    wide = tape.cast(logits, FP32)
+    logarithms = tape.emit("log softmax", (wide,), wide.tokens, wide.width, wide.dtype, keeps_result=True)
+    saved = [
+        logarithms.storage,
+        tape.kept(BYTES["int64"] * tape.batch * tape.length, "labels"),
+        tape.kept(BYTES[FP32] * tape.batch, "loss of each sequence"),
+        tape.kept(BYTES[FP32] * logits.tokens * (2 * tape.length + 1), "scores of alignments"),
+    ]
+    if bounded:
+        saved.append(tape.kept(BYTES["bool"] * tape.batch, "infinite losses"))
+    if mean:
+        saved.append(tape.kept(BYTES[FP32] * tape.batch, "numbers of labels"))
+    return tape.emit("alignments", (logarithms,), 1, 1, FP32, saved=tuple(saved))
+
+
 def _plain_only(name: str) -> None:
     if name != "plain":
-        raise UsageError(f"the {name} loss is for logits of a vocabulary, and this model compares pairs", place="loss", hint="plain")
+        raise UsageError(f"the {name} loss is one of tokens, and this model's is of whole sequences", place="loss", hint="plain")
 
 
 CONTRASTS: dict[str, Callable[[Recorder, Value, str], Value]] = {"softmax": softmax_contrast, "sigmoid": sigmoid_contrast}

@@ -14,11 +14,33 @@ class MapRecorder(Recorder):
 
     relative: Value | None
 
-    def convolution(self, x: Value, tokens: int, width: int) -> Value:
+    def convolution(self, x: Value, tokens: int, width: int, kernels: Value | None = None) -> Value:
         """Keeps its input and its kernels, whichever gradients are asked for."""
-        low, kernels = self.low(x), self.low_weight(self.weight("weight"))
+        low, kernels = self.low(x), self.low_weight(kernels or self.weight("weight"))
         saved = (low.storage, kernels.storage)
         return self.emit("convolution", (low, kernels), tokens, width, low.dtype, saved=saved, layout=STRIDED)
+
+    def weight_norm(self, direction: str, length: str) -> Value:
+        """Keeps both, and the length of the direction in fp32."""
+        v, g = self.weight(direction), self.weight(length)
+        saved = (v.storage, g.storage, self.kept(BYTES[FP32] * g.elements, "lengths of directions"))
+        return self.emit("weight norm", (v, g), v.tokens, v.width, v.dtype, saved=saved)
+
+    def glu(self, x: Value) -> Value:
+        return self.emit("glu", (x,), x.tokens, x.width // 2, x.dtype, saved=(x.storage,))
+
+    def group_norm(self, x: Value, groups: int) -> Value:
+        """Keeps its input, and mean and reciprocal deviation of each group of each sequence in its own format."""
+        x = self.high(x)
+        weights = tuple(self.weight(name) for name in ("weight", "bias") if self.has(name))
+        statistics = self.kept(2 * BYTES[x.dtype] * self.batch * groups, "mean and deviation")
+        saved = (x.storage, statistics, *(weight.storage for weight in weights))
+        return self.emit("group norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved)
+
+    def hide(self, x: Value, instead: Value) -> Value:
+        """Keeps which tokens those are."""
+        hidden = self.kept(x.tokens * BYTES["bool"], "hidden tokens")
+        return self.emit("hide", (x, instead), x.tokens, x.width, x.dtype, saved=(hidden,), view=True)
 
     def batch_norm(self, x: Value) -> Value:
         """Keeps its input, and mean and reciprocal deviation of each channel in fp32; the running ones are buffers."""

@@ -131,7 +131,7 @@ class _Run:
                 self.kept.append((row, segment.times))
                 self.shared.add(storage)
         closes, once = self.closes(segment), 0
-        if entry is not None and (redone or entry in kept):
+        if entry is not None and entry.kind == "activation" and (redone or entry in kept):
             row = Kept("layer input", segment.name, entry.bytes, "activation") if redone else kept[entry]
             times = (1 if closes else segment.times) - self.closes(before)
             self.kept.append((row, times))

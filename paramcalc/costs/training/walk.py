@@ -8,7 +8,7 @@ from typing import NamedTuple
 from paramcalc.costs.training import flow
 from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
-from paramcalc.costs.training.loss import CONTRASTS, LOSSES, Loss
+from paramcalc.costs.training.loss import CONTRASTS, LOSSES, Loss, alignments
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.model.architecture import Architecture, joined
 from paramcalc.model.blocks.attention import Attention
@@ -145,6 +145,11 @@ class Walk:
             self.logits = made
             self.stream = CONTRASTS[block.loss](self.tape, made, self.loss)
             self.head_ops = tuple(self.tape.ops[before:])
+        elif isinstance(block, Head) and block.ctc:
+            self.logits = made
+            self.tape.given += BYTES["int64"] * self.tape.batch * self.tape.length
+            self.stream = alignments(self.tape, made, self.loss, mean=block.ctc == "mean", bounded=block.bounded)
+            self.head_ops = tuple(self.tape.ops[before:])
         elif isinstance(block, Head) or (name == "head" and not place.tower and not self.contrasts):
             self.logits = made
             stated = block.next_token if isinstance(block, Head) else None
@@ -194,7 +199,7 @@ class Walk:
 
     def _stack(self, group: Group, place: Place) -> None:
         if self.stream is None:
-            raise no_input(place)
+            self._begin_stack(group, place)
         self._close()
         self.decodes = place.cached
         for kind, count, frozen in self._runs(group, place):
@@ -214,6 +219,16 @@ class Walk:
                 count -= times
                 self.stream = done.exit.stored_in(done.exit.storage)
         self.entry = self.stream
+
+    def _begin_stack(self, group: Group, place: Place) -> None:
+        """A model that begins with a layer: its first block reads what the caller hands in."""
+        kind = next((kind for kind, _ in group.layers.runs()), "")
+        layer = group.kinds.get(kind)
+        name = next(iter(layer.parts), "") if isinstance(layer, Group) else ""
+        if not isinstance(layer, Group) or not isinstance(layer.parts.get(name), Block):
+            raise no_input(place)
+        first = layer.parts[name]
+        self.stream = given(self.tape, first, placed(first, name, placed(layer, kind, place, layer=True)), layer)
 
     def _runs(self, group: Group, place: Place) -> Iterator[tuple[str, int, bool]]:
         """Runs of equal layers; where only the last ones train, divided there."""
@@ -236,7 +251,8 @@ class Walk:
         key = (at.part, stream.needs_grad, frozen, f"{stream.dtype} {self.pending is not None}")
         if key in self.traced:
             return self.traced[key]
-        entry = stream.stored_in(Storage(stream.elements * BYTES[stream.dtype], "layer input", at.path))
+        handed = stream.storage.kind == "input"
+        entry = stream.stored_in(stream.storage if handed else Storage(stream.elements * BYTES[stream.dtype], "layer input", at.path))
         ops, self.tape.ops, self.tape.frozen = self.tape.ops, [], frozen
         copies, self.tape.copies = self.tape.copies, {}
         if self.pending:

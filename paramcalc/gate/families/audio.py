@@ -12,6 +12,7 @@ from paramcalc.gate.families.recipes import (
     Tree,
     depth,
     document,
+    dropped,
     heads,
     labels,
     layer_norm,
@@ -25,6 +26,8 @@ from paramcalc.gate.families.vision import refuse, token
 from paramcalc.model.order import order_of
 
 MOST_CONVOLUTIONS = 64
+SAMPLES = 16_000
+"""Of a second of sound, as the preprocessors of all these models have it."""
 
 
 def dense(path: str, inputs: int, outputs: int, **fields: Any) -> Tree:
@@ -38,36 +41,46 @@ def waveform(c: Config) -> Tree:
         c.fail("conv_dim", f"expected 1 to {MOST_CONVOLUTIONS} sizes, and as many of conv_kernel and conv_stride")
         return {}
     grouped = c.choice("feat_extract_norm", ("group", "layer"), "layer") == "group"
-    bias, before = c.flag("conv_bias"), 1
-    parts: Tree = {"path": "feature_extractor.conv_layers.{}"}
+    bias, before, function = c.flag("conv_bias"), 1, plain_activation(c, "feat_extract_activation")
+    kinds: Tree = {}
     for index, (size, kernel, stride) in enumerate(zip(sizes, kernels, strides, strict=True), 1):
-        parts[f"convolution_{index}"] = tree(
-            kind="convolution", path="conv", inputs=before, outputs=size, kernel=kernel, stride=stride, bias=bias
+        convolution = tree(
+            path="conv", inputs=before, outputs=size, kernel=kernel, stride=stride, padding=0, bias=bias, input_grad=index == 1 or None
         )
+        kinds[f"layer_{index}"] = {"convolution": convolution}
         if index == 1 or not grouped:
-            parts[f"norm_{index}"] = {"kind": "norm", "type": "group" if grouped else "layer", "path": "layer_norm", "size": size}
+            about = {"type": "group", "groups": size} if grouped else {"type": "layer"}
+            kinds[f"layer_{index}"]["norm"] = {"path": "layer_norm", "size": size} | about
+        kinds[f"layer_{index}"]["activation"] = {"function": function}
         before = size
-    return parts
+    return stack("feature_extractor.conv_layers.{}", kinds, ", ".join(f"1 {kind}" for kind in kinds))
 
 
 def position_convolution(c: Config, path: str = "encoder.pos_conv_embed") -> Tree:
     """Positions from a wide grouped convolution whose weight is kept as direction and length (weight norm)."""
     kernel, groups = c.size("num_conv_pos_embeddings"), c.size("num_conv_pos_embedding_groups")
-    plain = {"kind": "convolution", "path": f"{path}.conv", "kernel": kernel, "groups": groups, "component": "position_embedding"}
+    plain: Tree = {"kind": "convolution", "path": f"{path}.conv", "kernel": kernel, "groups": groups, "component": "position_embedding"}
+    plain |= {"padding": kernel // 2, "cut": True, "activation": plain_activation(c, "feat_extract_activation")}
     if c.flag("conv_pos_batch_norm"):
-        return {"position": plain, "position_norm": {"kind": "norm", "type": "batch", "path": f"{path}.batch_norm"}}
-    names = {"weight": "parametrizations.weight.original1"}
-    length = token(f"{path}.conv.parametrizations.weight.original0", 1, 1, kernel) | {"component": "position_embedding"}
-    return {"position": plain | {"names": names}, "position_length": length}
+        return {"position_norm": {"kind": "norm", "type": "batch", "path": f"{path}.batch_norm"}, "position": plain}
+    names = {"weight": "parametrizations.weight.original1", "length": "parametrizations.weight.original0"}
+    return {"position": plain | {"weight_norm": True, "names": names}}
 
 
 def stacked_positions(c: Config) -> Tree:
     """data2vec's positions: several smaller convolutions, each with a norm that has no parameters."""
     groups = c.size("num_conv_pos_embedding_groups")
     kernel = c.size("conv_pos_kernel_size")
-    layer = {"kind": "convolution", "path": "conv", "kernel": kernel, "groups": groups, "component": "position_embedding"}
+    layer: Tree = {"kind": "convolution", "path": "conv", "kernel": kernel, "groups": groups, "component": "position_embedding"}
+    layer |= {"padding": kernel // 2, "cut": True}
+    norm = {"kind": "norm", "type": "layer", "scale": False, "bias": False}
+    parts = {"convolution": layer, "norm": norm, "activation": {"function": plain_activation(c, "feat_extract_activation")}}
     count = c.size("num_conv_pos_embeddings")
-    return {"positions": stack("encoder.pos_conv_embed.layers.{}", {"layer": {"convolution": layer}}, f"{count} layer")}
+    if count > MOST_CONVOLUTIONS:
+        c.fail("num_conv_pos_embeddings", f"more than {MOST_CONVOLUTIONS} convolutions")
+    # not layers of the encoder: checkpointing leaves them alone
+    numbered = {f"layer_{index}": {"path": ""} | parts for index in range(1, min(count, MOST_CONVOLUTIONS) + 1)}
+    return {"position": {"kind": "group", "path": "encoder.pos_conv_embed.layers.{}"} | numbered}
 
 
 def attention(c: Config) -> Tree:
@@ -128,14 +141,17 @@ def adapter(c: Config) -> Tree:
     if outputs != width:
         parts |= {"project": dense("proj", width, outputs), "norm": layer_norm("proj_layer_norm")}
     kernel, stride = c.size("adapter_kernel_size"), c.size("adapter_stride")
-    convolution = {"kind": "convolution", "path": "conv", "outputs": 2 * outputs, "kernel": kernel, "stride": stride}
-    return parts | {"layers": stack("layers.{}", {"layer": {"convolution": convolution}}, f"{c.size('num_adapter_layers')} layer")}
+    convolution = {"kind": "convolution", "path": "layers.{}.conv", "outputs": 2 * outputs, "kernel": kernel, "stride": stride}
+    convolution |= {"padding": 1, "gated": True}
+    layers = min(c.size("num_adapter_layers"), MOST_CONVOLUTIONS)
+    return parts | {f"convolution_{index}": convolution for index in range(1, layers + 1)}
 
 
 def masked(c: Config, always: bool = False) -> Tree:
     """The vector that stands for masked frames, where anything is masked in training."""
+    hides = c.flag("apply_spec_augment", True) and c.number("mask_time_prob") > 0
     if always or c.number("mask_time_prob") > 0 or c.number("mask_feature_prob") > 0:
-        return {"mask_token": token("masked_spec_embed", c.size("hidden_size"))}
+        return {"mask_token": token("masked_spec_embed", c.size("hidden_size")) | ({"hides": True} if hides else {"masks": True})}
     return {}
 
 
@@ -153,15 +169,23 @@ def speech(
     """
     features = (c.sizes("conv_dim", least=1) or [1])[-1]
     task = c.task("base")
-    parts = masked(c, mask) | {"feature_extractor": waveform(c)}
+    parts: Tree = {"feature_extractor": waveform(c)}
     if c.flag("feat_proj_layer_norm", True):
         parts["feature_norm"] = layer_norm("feature_projection.layer_norm", size=features)
     parts["feature_projection"] = dense("feature_projection.projection", features, c.size("hidden_size"))
-    parts |= positions(c) | {"embedding_norm": layer_norm("encoder.layer_norm"), "layers": layers(c, gated_positions)}
+    parts |= dropped(c, "feat_proj_dropout") | masked(c, mask)
+    begin, placed = " ".join(parts), positions(c)
+    norm, drop = {"embedding_norm": layer_norm("encoder.layer_norm")}, dropped(c, "hidden_dropout", "embedding_dropout")
+    stacked = {"layers": layers(c, gated_positions)}
+    # where each layer norms what it reads, the norm stands behind them all
+    after = drop | stacked | norm if c.flag("do_stable_layer_norm") else norm | drop | stacked
     if c.flag("add_adapter"):
-        parts["adapter"] = adapter(c)
+        after["adapter"] = adapter(c)
+    top = speech_head(c, task)
+    flow = [begin, " ".join((*placed, "+")), " ".join((*after, *top))]
+    parts |= placed | after
     parts = parts if task == "base" else under(f"{base}.", parts)
-    return document(c, parts | speech_head(c, task), cache=False)
+    return document(c, parts | top, cache=False, sound_rate=SAMPLES, flow=flow)
 
 
 def speech_head(c: Config, task: str) -> Tree:
@@ -170,7 +194,11 @@ def speech_head(c: Config, task: str) -> Tree:
     if task == "ctc":
         if c.flag("add_adapter"):
             width = c.optional("output_hidden_size") or width
-        return {"head": dense("lm_head", width, c.size("vocab_size"), component="head")}
+        loss = c.choice("ctc_loss_reduction", ("sum", "mean"), "sum")
+        head = tree(
+            path="lm_head", inputs=width, outputs=c.size("vocab_size"), bias=True, ctc=loss, bounded=c.flag("ctc_zero_infinity") or None
+        )
+        return dropped(c, "final_dropout", "final_dropout") | {"head": head}
     if task in ("sequence_classification", "audio_frame", "xvector"):
         if c.flag("add_adapter") and task != "xvector":
             c.fail("add_adapter", f"{c.architecture()} is not built with an adapter")
@@ -189,7 +217,8 @@ def classifiers(c: Config, task: str, width: int) -> Tree:
         return {"head": dense("classifier", width, labels(c), component="head")}
     if task == "sequence_classification":
         size = c.size("classifier_proj_size")
-        return {"projector": dense("projector", width, size), "head": dense("classifier", size, labels(c), component="head")}
+        pooled = {"pooling": {"type": "global"}}
+        return {"projector": dense("projector", width, size)} | pooled | {"head": dense("classifier", size, labels(c), component="head")}
     sizes, kernels = c.sizes("tdnn_dim", least=1), c.sizes("tdnn_kernel", least=1)
     if not 1 <= len(sizes) <= MOST_CONVOLUTIONS or len(kernels) < len(sizes):
         c.fail("tdnn_dim", f"expected 1 to {MOST_CONVOLUTIONS} sizes, and as many of tdnn_kernel")

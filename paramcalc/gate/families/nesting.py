@@ -10,7 +10,7 @@ from paramcalc.gate.families.operations import written
 from paramcalc.gate.families.recipes import Tree, tree, under
 from paramcalc.words.errors import UnknownArchitectureError
 
-STREAM = ("width", "tokens", "cache", "image", "flow")
+STREAM = ("width", "tokens", "cache", "image", "sound_rate", "flow")
 """What a document says about its stream, and so about the group it becomes."""
 
 

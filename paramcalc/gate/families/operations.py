@@ -36,10 +36,10 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 """The same of a layer norm."""
 
 STREAM_SOFTMAX = _types(
-    """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-text distilbert
-    electra ernie falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen nllb-moe
-    pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 umt5 wav2vec2 whisper xlm-roberta
-    xlm-roberta-xl xmod"""
+    """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio data2vec-text
+    distilbert electra ernie falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash mobilebert mt5
+    musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 umt5 unispeech unispeech-sat
+    wav2vec2 whisper xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 

@@ -150,9 +150,9 @@ def rate(c: Config, key: str) -> float | None:
     return c.number(key) or None
 
 
-def dropped(c: Config, key: str) -> Tree:
+def dropped(c: Config, key: str, name: str = "dropout") -> Tree:
     """A dropout of the stream, as a part, where its rate is not 0."""
-    return {"dropout": {"rate": found}} if (found := rate(c, key)) else {}
+    return {name: {"kind": "dropout", "rate": found}} if (found := rate(c, key)) else {}
 
 
 def under(prefix: str, parts: Tree) -> Tree:

@@ -35,10 +35,18 @@ class Convolution(Block):
     padding: Padding | list[Padding] | None = None
     """Positions added on each side. Where left out, over more than one axis, none are added to windows that do not overlap, and how
     many to others is not known."""
+    cut: bool = False
+    """Whether positions beyond those of the input are cut off, of which padding makes one for an even kernel (wav2vec 2.0)."""
     groups: Count = 1
     bias: bool = True
     transposed: bool = False
     """Whether it spreads each input over many outputs, and is stored so."""
+    weight_norm: bool = False
+    """Whether it keeps its weight as a direction and a length for each place of the last axis (Salimans & Kingma 2016)."""
+    gated: bool = False
+    """Whether half of its outputs gate the other half (GLU, Dauphin et al. 2017)."""
+    input_grad: bool = False
+    """Whether the reference asks for a gradient of the samples that it reads (wav2vec 2.0, for checkpointing)."""
     activation: str | None = None
 
     @model_validator(mode="after")
@@ -56,6 +64,8 @@ class Convolution(Block):
         first, second = (inputs, outputs) if self.transposed else (outputs, inputs)
         shape = (first, second // self.sized.groups, *(Size(size, "kernel") for size in kernel))
         yield Row("weight", shape, WEIGHT, "convolution", role="convolution")
+        if self.weight_norm:
+            yield Row("length", (*(1 for _ in shape[1:]), shape[-1]), WEIGHT, "convolution", role="convolution")
         if self.bias:
             yield Row("bias", (outputs,), BIAS, "convolution", role="convolution")
 
@@ -83,6 +93,12 @@ class Convolution(Block):
             raise NotImplementedError("a convolution of this form")
         if grid and min(grid) < 1:
             raise NotImplementedError(f"a map of {' × '.join(map(str, x.grid))} is smaller than its kernel")
-        made = tape.convolution(x, tape.batch * prod(grid) if grid else x.tokens // self.strides, outputs)
+        kernels = tape.weight_norm("weight", "length") if self.weight_norm else None
+        made = tape.convolution(x, tape.batch * prod(grid) if grid else x.tokens // self.strides, outputs, kernels)
         made.grid = grid
+        if self.cut and made.tokens > x.tokens:
+            made = tape.part(made, x.tokens)
+            made.grid = x.grid
+        if self.gated:
+            made = tape.glu(made)
         return tape.activation(self.activation, made) if self.activation else made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row
@@ -30,6 +30,11 @@ class Head(Block):
     """Whether the loss makes logits fp32 where it does not predict the next token (ModernBERT)."""
     narrow: bool = False
     """Whether what it reads is first cast to the format of its matrix, and logits to fp32 (Mamba)."""
+    ctc: Literal["sum", "mean"] | None = None
+    """How the losses of a batch become one, where a sequence's is that of all alignments of its labels with its frames (connectionist
+    temporal classification, Graves et al. 2006)."""
+    bounded: bool = False
+    """Whether such a loss is set to 0 where it is infinite."""
     shifted: bool = False
     """Whether a buffer of the model's format is added to the logits, as BART's `final_logits_bias` is."""
     softcap: float | None = None

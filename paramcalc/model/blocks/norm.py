@@ -29,6 +29,8 @@ class Norm(Block):
     """True unless it is an RMS norm."""
     scale: bool = True
     """Whether it has a gain."""
+    groups: Count | None = None
+    """Of a group norm, how many groups."""
     style: Literal["cast", "promote", "unit", "late", "wide", "power", "fused", "written", "divided"] = "cast"
     """How the reference writes an RMS norm, which decides what training keeps of it: normalised in fp32 and cast back before the
     gain (`cast`, Llama), the input times an fp32 statistic (`promote`, T5), a gain of 1 + w in fp32 (`unit`, Gemma), the gain
@@ -60,4 +62,6 @@ class Norm(Block):
             return tape.layer_norm(x, unit=self.style == "unit")
         if self.type == "batch":
             return tape.batch_norm(x)
+        if self.type == "group" and self.groups:
+            return tape.group_norm(x, self.groups)
         raise NotImplementedError(f"norm of type {self.type}")

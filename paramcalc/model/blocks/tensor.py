@@ -31,6 +31,9 @@ class Tensor(Block):
     masks: bool = False
     """Whether it stands for tokens that are hidden, so that nothing reads it where none are."""
 
+    hides: bool = False
+    """Whether training writes it over some tokens of every sequence (SpecAugment, Park et al. 2019)."""
+
     def parameters(self, at: Place) -> Iterator[Row]:
         yield Row("", tuple(self.shape), self.type, trainable=self.trainable)
 
@@ -39,6 +42,8 @@ class Tensor(Block):
             return tape.prepend(x, tape.weight(""))
         if self.scales:
             return tape.multiply(x, tape.weight(""))
+        if self.hides:
+            return tape.hide(x, tape.weight(""))
         if self.relative:
             tape.distances(tape.weight(""), made=self.relative == "made")
         if self.relative or self.masks:
