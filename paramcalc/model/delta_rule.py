@@ -123,7 +123,7 @@ def _scan(tape: Tape, chunks: Chunks, heads: int, turn: Turn) -> Value:
     made = tape.fresh(values.tokens, values.width, values.dtype, "chunks")
     for times, last in ((1, False), (number - 2, False), (1, True)) if number > 1 else ((1, True),):
         if times:
-            with tape.repeated(times, state) as held:
+            with tape.repeated(times, state) as (held,):
                 piece, state = turn(held, last)
                 made = tape.write(made, piece)
     return made

@@ -15,9 +15,10 @@ class RecurrentTape(ABC):
     """Operations along the tokens of a sequence."""
 
     @abstractmethod
-    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
+    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None, *, module: bool = False) -> Value:
         """A depthwise convolution `name` of each token with the `kernel` - 1 before it: padded on both sides, and what is made
-        past the last token cut off. The result lies channel by channel."""
+        past the last token cut off. The result lies channel by channel. `module`: whether the reference calls it as one, or else
+        by a function that casts to the filters' format and back."""
 
     @abstractmethod
     def padded(self, x: Value, tokens: int) -> Value:
@@ -37,8 +38,8 @@ class RecurrentTape(ABC):
 
     @abstractmethod
     @contextmanager
-    def repeated(self, times: int, state: Value) -> Iterator[Value]:
-        """What is recorded inside is one of so many turns of a loop. Yields the state that a turn begins with; what a turn keeps
+    def repeated(self, times: int, *states: Value) -> Iterator[tuple[Value, ...]]:
+        """What is recorded inside is one of so many turns of a loop. Yields the states that a turn begins with; what a turn keeps
         for the backward pass, each keeps, and the rest goes before the next."""
 
     @abstractmethod
@@ -60,8 +61,17 @@ class RecurrentTape(ABC):
 
     @abstractmethod
     def recurrence(self, decay: Value, update: Value, start: str) -> Value:
-        """hₜ = aₜ hₜ₋₁ + uₜ, token by token, from zeros of the format `start`: the states after all tokens, as rows."""
+        """hₜ = aₜ hₜ₋₁ + uₜ, token by token, from zeros of the format `start`, and in the widest format of the three: the states
+        after all tokens, as rows."""
 
     @abstractmethod
     def read(self, states: Value, by: Value, dtype: str) -> Value:
         """Each state, cast to a format, times the row of its token: a product for each of them."""
+
+    @abstractmethod
+    def by_heads(self, name: str, x: Value) -> Value:
+        """Each head's part of a row times a matrix of its own, of the parameter `name` (`baddbmm`). The result lies head by head."""
+
+    @abstractmethod
+    def maximum(self, x: Value, y: Value) -> Value:
+        """The larger of two elements; both are kept."""

@@ -157,6 +157,10 @@ class Tape(MapTape, RecurrentTape):
         """A copy that lies head by head."""
 
     @abstractmethod
+    def in_rows(self, x: Value) -> Value:
+        """The tokens of all sequences one after another, as rows of a matrix: a copy where they lie head by head."""
+
+    @abstractmethod
     def matmul(self, x: Value, y: Value, width: int) -> Value:
         """A batched product of two activations."""
 
@@ -191,6 +195,7 @@ class Tape(MapTape, RecurrentTape):
         upcast: bool = True,
         wide_scores: bool = False,
         ungrouped: bool = False,
+        handed: bool = False,
     ) -> Value:
         """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection.
 
@@ -353,6 +358,9 @@ class Tape(MapTape, RecurrentTape):
     def rotary(self, dims: int, style: str = "halves", dtype: str = "", *, local: bool = False, rows: int = 0) -> tuple[Value, Value]:
         """Cosines and sines for each position: made once for the model, or repeated for pairs in every layer. `rows` of them, one
         for each token of a sequence where nothing is said."""
+        if style.startswith("own"):
+            cosine, sine = (self.fresh(rows or self.length, dims, dtype, name) for name in ("rotary cosine", "rotary sine"))
+            return cosine, sine
         dtype = FP32 if style.endswith("wide") else dtype if style == "each" else self.stream_dtype
         if style == "complex":
             return (self.constant(self.length, dims, FP32, f"rotary complex {dims}"),) * 2
@@ -375,7 +383,7 @@ class Tape(MapTape, RecurrentTape):
             done = self.cast(done, x.dtype)
         if rest is not None:
             return self.join(done, rest)
-        return self.join(done) if style in ("joined", "repeated_joined") else done
+        return self.join(done) if style.endswith("joined") else done
 
     @property
     @abstractmethod

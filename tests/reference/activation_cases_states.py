@@ -36,6 +36,28 @@ MIXED = (
 # With attention in some layers.
 STEPPED = tuple(setting for setting in SCANNED if setting.length not in (8, 16))
 # By a loop over tokens.
+GATED = (
+    *(Setting(length=length) for length in (5, 12)),
+    Setting(attention="eager"),
+    Setting("fp32"),
+    Setting("fp32", "eager", length=5),
+    Setting("bf16-mixed"),
+    Setting(batch=1, length=5),
+    Setting(checkpointing="full"),
+    Setting("bf16-mixed", checkpointing="full"),
+    Setting(lora="q_proj,linear_x", adapter_dtype="fp32"),
+    Setting("bf16-mixed", lora="linear_x,linear_y,linear_out"),
+)
+WEIGHED = (
+    *(Setting(attention="eager", length=length) for length in (5, 12)),
+    *(Setting("fp32", "eager", length=length) for length in (5, 12)),
+    Setting("bf16-mixed", "eager"),
+    Setting(attention="eager", batch=1, length=7),
+    Setting(attention="eager", checkpointing="full"),
+    Setting("bf16-mixed", "eager", checkpointing="full"),
+    Setting(attention="eager", lora="key,value"),
+    Setting("bf16-mixed", "eager", lora="all-linear"),
+)
 SPARSE = tuple(setting for setting in MIXED if setting.precision == "bf16")
 # The grouped product of experts takes no fp32.
 
@@ -209,5 +231,25 @@ CASES = [
         },
         MIXED,
         model_type="jamba",
+    ),
+    states(
+        "recurrent_gemma",
+        "RecurrentGemmaForCausalLM",
+        {
+            **TEXT,
+            "pad_token_id": 0,
+            "num_hidden_layers": 4,
+            "head_dim": 8,
+            "lru_width": 54,
+            "attention_window_size": 9,
+            "block_types": ["recurrent", "recurrent", "attention"],
+        },
+        GATED,
+    ),
+    states(
+        "rwkv",
+        "RwkvForCausalLM",
+        {"vocab_size": 97, "hidden_size": 48, "attention_hidden_size": 40, "num_hidden_layers": 3, "intermediate_size": 56},
+        WEIGHED,
     ),
 ]

@@ -296,8 +296,8 @@ class Recorder(Tape):
     def product(self, x: Value, weight: Value, width: int) -> Value:
         """x Wᵀ. Keeps x for the weight's gradient and the weight for x's."""
         x, weight = self.low(x), self.low_weight(weight)
-        if x.layout == HEADS_FIRST and self.batch > 1 and weight.needs_grad:  # `should_fold` in LinearAlgebra.cpp
-            x = self.copy(x)
+        if weight.needs_grad:  # `should_fold` in LinearAlgebra.cpp
+            x = self.in_rows(x)
         saved = ((x.storage,) if weight.needs_grad else ()) + ((weight.storage,) if x.needs_grad else ())
         return self.emit("linear", (x, weight), x.tokens, width, x.dtype, saved=saved, layout=TOKENS_FIRST)
 
@@ -315,6 +315,9 @@ class Recorder(Tape):
         if x.layout == HEADS_FIRST or (sequences or self.batch) == 1:
             return x
         return self.emit("reshape", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)
+
+    def in_rows(self, x: Value) -> Value:
+        return self.copy(x) if x.layout == HEADS_FIRST and self.batch > 1 else x
 
     def by_head(self, x: Value) -> Value:
         return self.emit("copy", (x,), x.tokens, x.width, x.dtype, layout=HEADS_FIRST)

@@ -22,6 +22,8 @@ class Mask(NamedTuple):
     causal: bool
     window: int | None
     """Tokens that it sees at most, where the sequence is longer."""
+    handed: bool = False
+    """Whether a layer is handed the mask by position, which checkpointing keeps."""
 
 
 class Heads(NamedTuple):
@@ -70,9 +72,10 @@ class AttentionRecorder(RecurrenceRecorder):
         upcast: bool = True,
         wide_scores: bool = False,
         ungrouped: bool = False,
+        handed: bool = False,
     ) -> Value:
         parts = Heads(query, key, value, heads, kv_heads)
-        mask = Mask(causal, window if window and self.length > window else None)
+        mask = Mask(causal, window if window and self.length > window else None, handed)
         bias = self.position_bias(parts, relative) if relative else None
         if wide_scores and self.implementation == EAGER:
             parts = parts._replace(query=self.cast(query, FP32), key=self.cast(key, FP32))
@@ -119,7 +122,7 @@ class AttentionRecorder(RecurrenceRecorder):
         if bias is not None:
             scores = self.add(scores, bias)
         if mask.causal or mask.window:
-            scores = self.add(scores, self.mask_table(length, scores.dtype))
+            scores = self.add(scores, self.mask_table(length, scores.dtype, handed=mask.handed))
         if sinks is not None:
             scores = self.join(scores, self.add_columns(sinks, parts.query.tokens, scores.dtype))
             rows = self.kept(8 * scores.tokens * parts.heads, "places of largest scores")
@@ -130,9 +133,9 @@ class AttentionRecorder(RecurrenceRecorder):
         weights = self.dropout(self.cast(weights, parts.value.dtype), dropout)
         return self.by_token(self.matmul(weights, value, parts.heads * parts.value_dim))
 
-    def mask_table(self, length: int, dtype: str) -> Value:
+    def mask_table(self, length: int, dtype: str, *, handed: bool = False) -> Value:
         """An additive mask [batch, 1, queries, keys] that the model makes once."""
-        return self.constant(self.batch * self.length, length, dtype, f"attention mask {length}")
+        return self.constant(self.batch * self.length, length, dtype, f"attention mask {length}", argument=handed)
 
     def add_columns(self, sinks: Value, tokens: int, dtype: str) -> Value:
         """One logit for each head beside every row of scores."""
@@ -149,7 +152,8 @@ class AttentionRecorder(RecurrenceRecorder):
         if bias is not None:
             bias = self._bias_mask(bias, causal=mask.causal)
         elif masked:
-            bias = self.constant(self.batch * self.length, self.source_length(parts.key), "bool", "attention mask window")
+            length = self.source_length(parts.key)
+            bias = self.constant(self.length, length, "bool", "attention mask window", argument=mask.handed)
         if bias is not None:
             parts = self._repeated(parts)
         parts = self._low(parts)
@@ -215,7 +219,7 @@ class AttentionRecorder(RecurrenceRecorder):
     def _additive(self, bias: Value, dtype: str) -> Value:
         if bias.dtype != "bool":
             return self.low(bias) if dtype in LOW else bias
-        return self.emit("additive mask", (bias,), bias.tokens, bias.width, dtype)
+        return self.emit("additive mask", (bias,), self.batch * self.length, bias.width, dtype)
 
     def _math(self, parts: Heads, dropout: float, *, broadcast: bool = False) -> Value:
         """The kernel written in plain operations: in fp32, with the factor on queries and keys, scores kept whole."""

@@ -12,17 +12,21 @@ from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Stora
 class RecurrenceRecorder(Recorder):
     """A recorder that knows scans and loops over tokens. A loop is one operation: its work does not grow with its steps."""
 
-    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None) -> Value:
-        """As `convolution`; the reference passes a view of the filters, of which autocast keeps no copy for another use."""
-        filters = kernels = self.weight(f"{name}.weight")
-        if self.autocast is not None and filters.dtype == FP32:
-            kernels = self.emit("cast", (filters,), filters.tokens, filters.width, self.autocast)
-        low = self.low(self.cast(x, filters.dtype))
+    def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None, *, module: bool = False) -> Value:
+        """As `convolution`. The function is handed a view of the filters, of which autocast keeps no copy for another use."""
+        filters = self.weight(f"{name}.weight")
+        if module:
+            low, kernels = self.low(x), self.low_weight(filters)
+        else:
+            low, kernels = self.low(self.cast(x, filters.dtype)), filters
+            if self.autocast is not None and filters.dtype == FP32:
+                kernels = self.emit("cast", (filters,), filters.tokens, filters.width, self.autocast)
         saved = (low.storage, kernels.storage)
         rows = x.tokens + self.batch * (kernel - 1)
         made = self.emit("convolution", (low, kernels), rows, x.width, low.dtype, saved=saved, layout=HEADS_FIRST)
-        kept = self.view(made, x.tokens, x.width)
-        return self.cast(self.activation(activation, kept) if activation else kept, x.dtype)
+        made = self.view(made, x.tokens, x.width)
+        made = self.activation(activation, made) if activation else made
+        return made if module else self.cast(made, x.dtype)
 
     def padded(self, x: Value, tokens: int) -> Value:
         return self.emit("pad", (x,), tokens, x.width, x.dtype, layout=dense(x.layout))
@@ -41,9 +45,9 @@ class RecurrenceRecorder(Recorder):
         return made
 
     @contextmanager
-    def repeated(self, times: int, state: Value) -> Iterator[Value]:
+    def repeated(self, times: int, *states: Value) -> Iterator[tuple[Value, ...]]:
         start = len(self.ops)
-        yield self.emit("state", (state,), state.tokens, state.width, state.dtype)
+        yield tuple(self.emit("state", (state,), state.tokens, state.width, state.dtype) for state in states)
         turn = self.ops[start:]
         made = {op.output.storage for op in turn if all(value.storage is not op.output.storage for value in op.inputs)}
         for storage in made & {storage for op in turn for storage in op.saved}:
@@ -77,23 +81,24 @@ class RecurrenceRecorder(Recorder):
         return self.emit("einsum", (x, y), tokens, width, x.dtype, saved=saved, layout=HEADS_FIRST)
 
     def recurrence(self, decay: Value, update: Value, start: str) -> Value:
-        """A step reads the state before it: the zeros, and all states but the last, are kept for the decay's gradient, and the
-        decay for theirs. A step's slices hand back gradients of the whole."""
-        dtype = promoted(decay, update)
-        zeros = self.kept(self.batch * update.width * BYTES[start], "first state")
-        whole = update.elements * BYTES[dtype]
+        """A step reads the state before it: the zeros, and all states but the last, are kept for the decay's gradient, and for
+        theirs the decays, where they are cast those of all steps but the first. A step's slices hand back gradients of the whole."""
+        step = self.batch * update.width
+        zeros = self.kept(step * BYTES[start], "first state")
+        dtype = max(decay.dtype, update.dtype, start, key=BYTES.__getitem__)
+        decays = decay.storage if decay.dtype == dtype else self.kept((decay.elements - step) * BYTES[dtype], "decays")
         made = self.emit(
             "recurrence",
             (decay, update),
             update.tokens,
             update.width,
             dtype,
-            saved=(decay.storage, zeros),
+            saved=(decays, zeros),
             keeps_result=True,
-            backward=whole,
+            backward=update.elements * BYTES[dtype],
             layout=TOKENS_FIRST,
         )
-        made.storage.bytes -= self.batch * update.width * BYTES[dtype]
+        made.storage.bytes -= step * BYTES[dtype]
         return made
 
     def read(self, states: Value, by: Value, dtype: str) -> Value:
@@ -102,3 +107,12 @@ class RecurrenceRecorder(Recorder):
         if narrow is states:
             saved = (*saved, self.kept(states.elements * BYTES[states.dtype] - states.storage.bytes, "last state"))
         return self.emit("read", (narrow, by), states.tokens, states.width // by.width, narrow.dtype, saved=saved, layout=HEADS_FIRST)
+
+    def by_heads(self, name: str, x: Value) -> Value:
+        x, weight = self.low(x), self.low_weight(self.weight(name))
+        saved = ((x.storage,) if weight.needs_grad else ()) + ((weight.storage,) if x.needs_grad else ())
+        return self.emit("product by head", (x, weight), x.tokens, x.width, x.dtype, saved=saved, layout=HEADS_FIRST)
+
+    def maximum(self, x: Value, y: Value) -> Value:
+        big = x if x.elements >= y.elements else y
+        return self.emit("maximum", (x, y), big.tokens, big.width, promoted(x, y), saved=(x.storage, y.storage))

@@ -71,6 +71,7 @@ ROTARY: dict[str, frozenset[str]] = {
     "each": _types("gptj"),
     "each_wide": _types("codegen"),
     "repeated": _types("helium"),
+    "own_joined": _types("recurrent_gemma"),
     "repeated_joined": _types("glm glm4"),
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
 }
@@ -228,7 +229,7 @@ def _position(model_type: str) -> dict[str, Any]:
 
 
 def _head(c: Config, part: Tree) -> None:
-    if cap := c.number("final_logit_softcapping"):
+    if cap := c.number("final_logit_softcapping") or c.number("logits_soft_cap"):
         part.setdefault("softcap", cap)
     if c.model_type in SHIFTED_LOGITS and c.architecture().endswith(("ForConditionalGeneration", "MTModel")):
         part.setdefault("shifted", True)

@@ -88,9 +88,9 @@ def rwkv(c: Config) -> Tree:
         "channel_mix": tree(path="feed_forward", size=c.optional("intermediate_size") or 4 * width),
         "flow": ["norm_1 time_mix +", "norm_2 channel_mix +"],
     }
-    extra = {"norm_0": layer_norm("blocks.{}.pre_ln")}
-    layers = one_kind(c, "blocks.{}", layer)
-    parts = decoder_parts(c, layers, layer_norm("ln_out"), base="rwkv", embed="embeddings", extra=extra, head="head")
+    first = {"norm_0": layer_norm("pre_ln"), **layer, "flow": ["norm_0", *layer["flow"]]}
+    layers = layered("blocks.{}", [["first"] + ["later"] * (depth(c) - 1)], lambda word: first if word == "first" else layer)
+    parts = decoder_parts(c, layers, layer_norm("ln_out"), base="rwkv", embed="embeddings", head="head")
     return document(c, parts)
 
 
@@ -138,6 +138,7 @@ def griffin_mixer(c: Config, word: str) -> Tree:
         bias=c.flag("attention_bias") or ["o"],
         window=c.optional("sliding_window"),
         rotary=True,
+        handed_mask=True,
         dropout=rate(c, "attention_dropout"),
     )
 
@@ -170,7 +171,9 @@ def recurrent_gemma(c: Config) -> Tree:
         }
 
     layers = layered("layers.{}", [words], layer)
-    return document(c, decoder_parts(c, layers, rms("final_norm"), tie=True))
+    parts = decoder_parts(c, layers, rms("final_norm"), tie=True)
+    parts["embedding"]["scaled"] = True
+    return document(c, parts)
 
 
 FAMILIES: dict[str, Any] = {

@@ -12,6 +12,8 @@ from paramcalc.words.sizes import Size
 if TYPE_CHECKING:
     from paramcalc.model.tape import Tape, Value
 
+Rotary = Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide", "each", "each_wide", "own_joined", "complex"]
+
 
 class Attention(Block):
     """Attention with `heads` queries and `kv_heads` keys and values (MHA: Vaswani et al. 2017; MQA: Shazeer 2019;
@@ -92,16 +94,17 @@ class Attention(Block):
     """Whether queries are scaled by a number of their position (Nakanishi 2025), as in Llama 4's layers without rotary positions."""
     rotary_dims: Count | None = None
     """Dims of a head that are rotated; all of them if left out."""
-    rotary_style: Literal["halves", "joined", "wide", "repeated", "repeated_joined", "repeated_wide", "each", "each_wide", "complex"] = (
-        "halves"
-    )
+    rotary_style: Rotary = "halves"
     """How the reference writes that: with tables of the stream's format (`halves`, Llama) or of fp32 (`wide`, OLMo), `repeated`
-    for pairs of dims in every layer (Helium) or for queries and keys `each` (GPT-J), and `joined` to the dims that are not
-    turned even where there are none (Phi-3); or as a product of `complex` numbers in fp32 (Llama 4)."""
+    for pairs of dims in every layer (Helium) or for queries and keys `each` (GPT-J), made in every layer in the format of keys
+    (`own`, RecurrentGemma), and `joined` to the dims that are not turned even where there are none (Phi-3); or as a product of
+    `complex` numbers in fp32 (Llama 4)."""
     token_tables: bool = False
     """Whether positions are told apart for each sequence, so that the tables have a row for each token of the batch (Qwen2-VL)."""
     local_tables: bool = False
     """Whether the model has rotary tables of their own for such windows (Gemma 3)."""
+    handed_mask: bool = False
+    """Whether layers are handed the mask by position, so that checkpointing keeps it (RecurrentGemma)."""
     ungrouped: bool = False
     """Whether the reference hands fewer key heads to a fused kernel without saying so, which then falls back (Falcon)."""
     contiguous: bool = False
@@ -236,6 +239,7 @@ class Attention(Block):
             upcast=self.upcast,
             wide_scores=self.wide_scores,
             ungrouped=self.ungrouped,
+            handed=self.handed_mask,
         )
         if gate is not None or self.gate_proj:
             weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from paramcalc.model.blocks.time_mix import mixed_in
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import CacheRow, Row, linear, state
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class ChannelMix(Block):
@@ -31,3 +35,9 @@ class ChannelMix(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         yield state("token_state", at.width, dtype="compute", split=None)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        before = tape.padded(x, x.tokens)
+        key, receptance = (mixed_in(tape, x, before, f"time_mix_{name}") for name in ("key", "receptance"))
+        value = tape.linear("value", tape.unary("power", tape.unary("relu", tape.linear("key", key))))
+        return tape.multiply(tape.unary("sigmoid", tape.linear("receptance", receptance)), value)

@@ -29,6 +29,9 @@ class Embedding(Block):
     token, made once for the whole batch (`shared`), or kept by the model as a buffer. `relative`: one for each pair of tokens,
     for a bias of attention scores, which does not join the stream."""
 
+    scaled: bool = False
+    """Whether what it finds is multiplied by a number that the model keeps in bf16 and casts to the stream's format (Griffin)."""
+
     def parameters(self, at: Place) -> Iterator[Row]:
         width = Size(self.size, "size") if self.size else at.width
         shape = (self.sized.vocabulary, width)
@@ -37,4 +40,6 @@ class Embedding(Block):
     def forward(self, tape: Tape, x: Value | None, at: Place) -> Value:
         """The rows looked up, added to the stream where there is one."""
         found = tape.lookup("weight", self.index)
+        if self.scaled:
+            found = tape.multiply(found, tape.number(found, found.dtype)) if found.dtype == "fp32" else tape.scale(found)
         return found if x is None else tape.add(x, found)

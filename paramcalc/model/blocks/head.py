@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, WEIGHT, Row
-from paramcalc.model.tape import FP32
 from paramcalc.words.sizes import Size
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Head(Block):
             yield Row("bias", (outputs,), BIAS, "linear", role="head", split=0)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        logits = tape.cast(tape.linear("", tape.cast(x, tape.stream_dtype)), FP32) if self.narrow else tape.linear("", x)
+        logits = tape.cast(tape.linear("", tape.cast(x, tape.stream_dtype)), "fp32") if self.narrow else tape.linear("", x)
         if self.shifted:
             logits = tape.add(logits, tape.constant(1, self.outputs, tape.stream_dtype, "bias of logits"))
         return tape.scale(tape.unary("tanh", tape.scale(logits))) if self.softcap else logits

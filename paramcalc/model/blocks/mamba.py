@@ -10,10 +10,11 @@ from pydantic import model_validator
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
-from paramcalc.model.tape import FP32
 
 if TYPE_CHECKING:
     from paramcalc.model.tape import Tape, Value
+
+FP32 = "fp32"
 
 
 class Mamba(Block):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, depthwise, linear, state
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
+
+FP32 = "fp32"
 
 
 class RgLru(Block):
@@ -51,3 +56,28 @@ class RgLru(Block):
         if self.kernel > 1:
             yield state("conv_state", n.inner, n.kernel - 1, dtype="compute")
         yield state("recurrent_state", n.inner)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """As transformers computes it (`RecurrentGemmaRecurrentBlock`), which knows no kernel for it."""
+        gate = tape.activation(self.activation, tape.linear("y_proj", x))
+        mixed = tape.causal_convolution("conv1d", tape.linear("x_proj", x), self.kernel, module=True)
+        return tape.linear("out_proj", tape.multiply(self._recurrent(tape, mixed), gate))
+
+    def _recurrent(self, tape: Tape, x: Value) -> Value:
+        """The real-gated linear recurrent unit (§2.4), token by token in fp32: aₜ = exp(-8 rₜ softplus(Λ)) of the recurrent gate,
+        and √(1 - aₜ²) iₜ xₜ of the input gate. Where a sequence begins, the state is forgotten."""
+        rows = tape.in_rows(x)
+        enters, stays = (self._gate(tape, f"{name}_gate_weight", rows) for name in ("input", "recurrent"))
+        logarithm = tape.multiply(tape.scale(stays), tape.unary("softplus", tape.weight("recurrent_param")))
+        decay = tape.unary("exp", logarithm)
+        room = tape.unary("bounded sqrt", tape.scale(tape.unary("exp", tape.scale(logarithm))))
+        inputs = tape.multiply(x, enters)
+        positions = tape.constant(tape.length, 1, "int64", "positions", argument=True)
+        room, decay = (tape.masked(value, tape.cast(positions, "bool")) for value in (room, decay))
+        update = tape.multiply(inputs, tape.cast(tape.scale(room), x.dtype))
+        states = tape.recurrence(decay, update, FP32)
+        return tape.write(tape.fresh(x.tokens, x.width, x.dtype, "states"), states)
+
+    def _gate(self, tape: Tape, weight: str, x: Value) -> Value:
+        made = tape.by_heads(weight, x)
+        return tape.unary("sigmoid", tape.copy(made) if self.heads > 1 else made)
