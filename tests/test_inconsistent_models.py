@@ -16,15 +16,15 @@ LLAMA: dict[str, Any] = {
     "model_type": "llama",
     "architectures": ["LlamaForCausalLM"],
     "vocab_size": 97,
-    "hidden_size": 48,
+    "hidden_size": 56,
     "intermediate_size": 52,
     "num_hidden_layers": 2,
     "num_attention_heads": 7,
     "num_key_value_heads": 2,
     "head_dim": 8,
 }
-ATTENTION = 2 * 48 * 8 * (7 + 2 + 2 + 7)
-TOTAL = 2 * 97 * 48 + ATTENTION + 2 * 3 * 48 * 52 + 5 * 48
+ATTENTION = 2 * 56 * 8 * (7 + 2 + 2 + 7)
+TOTAL = 2 * 97 * 56 + ATTENTION + 2 * 3 * 56 * 52 + 5 * 56
 CLASH = "num_key_value_heads (2) does not divide num_attention_heads (7)"
 
 
@@ -69,5 +69,49 @@ def test_more_experts_a_token_than_there_are_leave_the_active_count_open() -> No
     sizes = {key: value for key, value in LLAMA.items() if key not in ("model_type", "architectures")} | {"num_key_value_heads": 7}
     counts = paramcalc.count(sizes | experts)
     assert counts.active is None
-    assert counts.by_component["experts"].total == 2 * 4 * 3 * 48 * 52
+    assert counts.by_component["experts"].total == 2 * 4 * 3 * 56 * 52
     assert any("visited (5) is more than count (4)" in warning for warning in counts.warnings)
+
+
+def test_heads_that_do_not_divide_the_width_are_rounded_down_for_a_config_and_refused_of_a_spec() -> None:
+    qwen = {key: value for key, value in LLAMA.items() if key not in ("head_dim", "architectures")} | {"num_key_value_heads": 1}
+    model = paramcalc.load(qwen | {"model_type": "qwen2", "hidden_size": 59})
+    rows = {row.name: row.shape for row in paramcalc.count(model).rows}
+    assert rows["model.layers.{}.self_attn.q_proj.weight"] == (7 * 8, 59)
+    assert not model.inconsistent
+    with pytest.raises(InputError, match=r"num_attention_heads: \(7\) does not divide hidden_size \(59\)"):
+        paramcalc.load({key: value for key, value in qwen.items() if key != "model_type"} | {"family": "qwen2", "hidden_size": 59})
+
+
+def test_they_are_refused_where_the_reference_refuses_them() -> None:
+    config = {key: value for key, value in LLAMA.items() if key != "head_dim"} | {"num_key_value_heads": 1, "hidden_size": 59}
+    with pytest.raises(InputError, match="does not divide hidden_size"):
+        paramcalc.load(config)
+
+
+def test_projections_as_wide_as_the_stream_stay_so_where_heads_do_not_divide_it() -> None:
+    mpt = {"model_type": "mpt", "d_model": 48, "n_heads": 5, "n_layers": 2, "vocab_size": 97, "architectures": ["MptForCausalLM"]}
+    model = paramcalc.load(mpt)
+    assert model.inconsistent == ["n_heads (5) does not divide hidden_size (48)"]
+    assert paramcalc.count(model).by_component["attention"].total == 2 * 4 * 48 * 48
+
+
+def test_a_kind_of_layer_that_has_no_mask_is_counted_and_cannot_run() -> None:
+    config = LLAMA | {"model_type": "qwen2", "num_key_value_heads": 7, "layer_types": ["full_attention", "linear_attention"]}
+    model = paramcalc.load(config | {"architectures": ["Qwen2ForCausalLM"]})
+    assert model.inconsistent == ["layer_types names linear_attention, for which there is no attention mask"]
+
+
+DEEPSEEK = {"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_local_experts": 6, "num_experts_per_tok": 2}
+
+
+def test_a_size_may_stand_under_any_name_that_the_class_takes() -> None:
+    aliased = paramcalc.count(DEEPSEEK)
+    named = paramcalc.count({key.replace("num_local_experts", "n_routed_experts"): value for key, value in DEEPSEEK.items()})
+    assert aliased.total == named.total
+
+
+def test_of_two_names_of_one_key_the_reference_takes_the_alias() -> None:
+    model = paramcalc.load(DEEPSEEK | {"n_routed_experts": 8})
+    assert paramcalc.count(model).total == paramcalc.count(DEEPSEEK).total
+    assert any("n_routed_experts says 8, but num_local_experts says 6" in warning for warning in model.origin.warnings)

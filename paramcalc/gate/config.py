@@ -27,6 +27,8 @@ class Defaults(NamedTuple):
     fixed: frozenset[str]
     """Sub-configs whose class does not depend on the `model_type` written inside them."""
     source: str
+    divides: bool = False
+    """Whether the class refuses heads that do not divide the width."""
 
 
 @lru_cache(maxsize=512)
@@ -38,9 +40,8 @@ def defaults_of(model_type: str) -> Defaults:
     except (FileNotFoundError, OSError, ValueError):
         return Defaults({}, {}, {}, frozenset(), "")
     parts, fixed = record.get("parts", {}), frozenset(record.get("fixed", ()))
-    # A number of experts that the class declares under its other name: a constant, though its own field is null.
-    experts = {key: record["computed"][key] for key in record.get("derived", ()) if key == record["aliases"].get("num_experts")}
-    return Defaults(record["defaults"] | experts, record.get("aliases", {}), parts, fixed, record.get("source", ""))
+    source, divides = record.get("source", ""), record.get("divides", False)
+    return Defaults(record["defaults"], record.get("aliases", {}), parts, fixed, source, divides)
 
 
 class Config:
@@ -230,7 +231,7 @@ class Config:
             if name in self.given:
                 self.used.add(name)
                 if found is not _MISSING and found != self.given[name] and self.given[name] is not None and found is not None:
-                    self.fail(name, f"says {self.given[name]!r:.40}, but {where} says {found!r:.40}")
+                    self._disagree(name, where)
                 elif found is _MISSING or found is None:
                     found, where = self.given[name], name
         if found is not _MISSING:
@@ -241,6 +242,14 @@ class Config:
                 if name in values:
                     return self._default(key, values[name])
         return None
+
+    def _disagree(self, name: str, where: str) -> None:
+        """Two names of one key say different things: of a config the reference takes the first."""
+        says = f"says {self.given[name]!r:.40}, but {where} says {self.given[where]!r:.40}"
+        if self.spec:
+            self.fail(name, says)
+        else:
+            self.warn(f"{self.place}{name} {says}, which the reference takes")
 
     def task(self, default: str) -> str:
         """What the model's class is for, by the end of its name in `architectures`; `default` where it names none.
@@ -314,13 +323,16 @@ class Config:
     # --- how it looks for a key
 
     def _names(self, key: str) -> tuple[str, ...]:
-        own = self.defaults.aliases.get(key)
-        names = (key, *((own,) if own else ()), *self.spellings.get(key, ()))
-        if self.spec:
-            return tuple(dict.fromkeys((*names, *ALIASES.get(key, ()))))
-        if own or key in self.defaults.values:
-            return names
-        return (*names, *(name for name in ALIASES.get(key, ()) if name in self.defaults.values))
+        """The names of a key, the one that wins first: the class sets what stands under an alias last."""
+        names = [key, *self.spellings.get(key, ())]
+        declared = self.defaults.values.keys() | self.defaults.aliases.keys()
+        if self.spec or key not in declared:
+            names += [name for name in ALIASES.get(key, ()) if self.spec or name in declared]
+        found: dict[str, None] = {}
+        for name in names:
+            field = self.defaults.aliases.get(name, name)
+            found |= dict.fromkeys((*(alias for alias, own in self.defaults.aliases.items() if own == field), field, name))
+        return tuple(found)
 
     def _default(self, key: str, value: Any) -> Any:
         if self.spec and isinstance(value, int | float) and not isinstance(value, bool):

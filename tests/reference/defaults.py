@@ -13,6 +13,7 @@ Runs in the reference environment (see the README here), never as part of paramc
   null where the part is optional and absent. It holds for a part that is not given at all: a part that is given takes
   the defaults of its type alone, as the library does.
 - `fixed`: the parts whose class does not depend on the `model_type` written inside them.
+- `divides`: true where the class refuses heads that do not divide the width.
 - `note`: why the class could not be built with its defaults, if so.
 """
 
@@ -51,13 +52,17 @@ def plain(value: object) -> object:
 
 
 def declared(cls: type[PreTrainedConfig]) -> dict[str, object]:
-    """What the class's fields declare; factories are called, a field without a default is left out."""
-    out = {}
+    """What the class's fields declare; factories are called, a field without a default is left out. A field that bears the
+    alias of another (Kimi Linear's `num_experts_per_tok`) is that other."""
+    out: dict[str, object] = {}
     for field in fields(cls):
         if field.default is not MISSING:
             out[field.name] = field.default
         elif field.default_factory is not MISSING:
             out[field.name] = field.default_factory()
+    for alias, own in cls.attribute_map.items():
+        if alias in out and out.get(own) is None:
+            out[own] = out.pop(alias)
     return out
 
 
@@ -129,6 +134,23 @@ def part_classes(cls: type[PreTrainedConfig]) -> dict[str, type[PreTrainedConfig
         return found
 
 
+def divides(cls: type[PreTrainedConfig], config: PreTrainedConfig) -> bool:
+    """Does the class refuse a width that its heads do not divide, though it takes another that they do?"""
+    values, own = built(config), cls.attribute_map
+    width, number = (values.get(own.get(key, key)) for key in ("hidden_size", "num_attention_heads"))
+    if type(width) is not int or type(number) is not int or number < 2 or width % number:
+        return False
+    try:
+        cls(hidden_size=2 * width)
+    except Exception:
+        return False
+    try:
+        cls(hidden_size=width + 1)
+    except Exception:
+        return True
+    return False
+
+
 def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
     """The record of one class, as described at the top."""
     fixed = {k: v for k, v in declared(cls).items() if k not in NOT_ARCHITECTURE}
@@ -143,6 +165,8 @@ def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
         note = str(error).strip().splitlines()[-1].strip()[:160]
         defaults = {k: plain(v) for k, v in fixed.items() if k not in kinds}
         return out | {"defaults": defaults, "derived": [], "computed": {}, "note": f"not buildable: {note}"}
+    if divides(cls, config):
+        out["divides"] = True
     derived, parts, values = derived_keys(config), parts_of(config), built(config)
     defaults = {k: plain(fixed.get(k)) if k in derived else v for k, v in values.items()}
     defaults |= {k: None for k in kinds if k not in parts}

@@ -14,6 +14,7 @@ from paramcalc.gate.families.recipes import (
     Tree,
     document,
     dropped,
+    floored,
     heads,
     labels,
     layer_norm,
@@ -73,7 +74,9 @@ class Style(NamedTuple):
 def attention(c: Config, style: Style, path: str, **fields: Any) -> Tree:
     bias = True if style.bias is None or c.flag(style.bias, True) else ["o"]
     drop = {"dropout": rate(c, "attention_probs_dropout_prob"), "output_dropout": rate(c, "hidden_dropout_prob")}
-    return tree(kind="attention", path=path, **heads(c), bias=bias, **drop) | tree(**fields) | {"names": style.names}
+    # The reference lets heads that do not divide the width pass where there is a narrower embedding.
+    made = floored(c, heads(c, exact="embedding_size" not in c.defaults.values))
+    return tree(kind="attention", path=path, **made, bias=bias, **drop) | tree(**fields) | {"names": style.names}
 
 
 def feed_forward(c: Config, **fields: Any) -> Tree:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.llama import LLAMA, attention, feed_forward, layer
-from paramcalc.gate.families.recipes import Tree, document, rms, stack, tree, under
+from paramcalc.gate.families.recipes import Tree, document, rms, stack, tree, under, window_size
 
 
 def dense(path: str, inputs: int, outputs: int) -> Tree:
@@ -41,7 +41,7 @@ def group(path: str, width: int, **parts: Tree | bool) -> Tree:
 def patcher(c: Config) -> Tree:
     """A small model of bytes whose entropy says where patches end; frozen."""
     width, vocabulary = c.size("hidden_size"), c.size("vocab_size")
-    inner = layers(c, c.optional("sliding_window"))
+    inner = layers(c, window_size(c))
     parts = {
         "embedding": tree(vocabulary=vocabulary, path="embed_tokens"),
         "layers": inner,

@@ -10,7 +10,7 @@ from paramcalc.gate.families.changes import Changes, stated, told_apart
 from paramcalc.gate.families.latent import indexer, latent, stepped_after, stream_head
 from paramcalc.gate.families.llama import PLAIN, decoder, feed_forward
 from paramcalc.gate.families.mixtures import mixture
-from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, per_layer, rms, stack, tree
+from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, per_layer, rms, stack, tree, window_size
 
 V4_SIGHTS = {"sliding_attention": "local", "compressed_sparse_attention": "sparse", "heavily_compressed_attention": "coarse"}
 RATIOS = {0: "local", 4: "sparse", 128: "coarse"}
@@ -65,7 +65,7 @@ def deepseek_v4(c: Config) -> Tree:
             q_rank=c.size("q_lora_rank"),
             o_rank=c.size("o_lora_rank"),
             groups=c.size("o_groups"),
-            window=c.optional("sliding_window"),
+            window=window_size(c),
             dropout=c.number("attention_dropout") or None,
         )
 
@@ -118,7 +118,7 @@ def dots3(c: Config) -> Tree:
         ours |= {"qk_rope_head_dim": "rope_dim", "v_head_dim": "v_dim"}
         block |= {ours[key]: size for key, size in changes[word].items()}
         if word.startswith("local"):
-            block |= tree(window=c.optional("sliding_window") or c.optional("sliding_window_size") or (None if c.spec else 512))
+            block |= tree(window=window_size(c) or c.optional("sliding_window_size") or (None if c.spec else 512))
         return block | {"names": {"k_rope_norm": "k_rope_only_layernorm", "gate_proj": "g_proj"}}
 
     def beside(c: Config, word: str, _: str) -> Tree:

@@ -21,7 +21,7 @@ from paramcalc.gate.families.llama import (
     feed_forward,
     late,
 )
-from paramcalc.gate.families.recipes import PARALLEL, PRE_NORM, SANDWICH, Tree, layer_norm, rms, tree, windows
+from paramcalc.gate.families.recipes import PARALLEL, PRE_NORM, SANDWICH, Tree, layer_norm, rms, tree, window_size, windows
 
 NAMED: Tree = {"qk_norm": "head", "names": {"q_norm": "query_layernorm", "k_norm": "key_layernorm"}}
 """Norms of queries and keys under HunYuan's names."""
@@ -45,7 +45,7 @@ def starcoder2_feed(c: Config) -> Tree:
 
 def exaone4_windows(c: Config) -> list[str]:
     """Every `sliding_window_pattern`-th layer sees all; without a window all do."""
-    period = (c.optional("sliding_window_pattern", least=0) if c.optional("sliding_window") else 0) or 1
+    period = (c.optional("sliding_window_pattern", least=0) if window_size(c) else 0) or 1
     return windows(c, lambda index: (index + 1) % period != 0)
 
 

@@ -46,7 +46,7 @@ def pyramid(c: Config) -> tuple[list[str], dict[str, Changes]]:
         counts = PYRAMID
     if counts is None:
         listed = stated(c, layers, ["num_local_experts", "num_experts_per_tok"]) if c.states("per_layer_config") else None
-        return told_apart(per_layer(c, "mlp_layer_types", SPARSE, lambda _: "dense"), listed or [{}] * layers)
+        return told_apart(per_layer(c, "mlp_layer_types", SPARSE, lambda _: "dense", other="dense"), listed or [{}] * layers)
     if len(counts) < layers or any(type(count) is not int for count in counts):
         c.fail("pyramid_num_routed", f"expected a number of experts for each of {layers} layers, got {counts!r:.60}")
         return told_apart(["dense"] * layers, [{}] * layers)

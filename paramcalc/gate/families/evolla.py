@@ -6,7 +6,20 @@ from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import projector
 from paramcalc.gate.families.encoders import esm_encoder
 from paramcalc.gate.families.llama import LLAMA, attention, feed_forward, layer
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, decoder_parts, depth, document, layer_norm, layered, rate, rms, stack, tree
+from paramcalc.gate.families.recipes import (
+    PRE_NORM,
+    Tree,
+    decoder_parts,
+    depth,
+    document,
+    floored,
+    layer_norm,
+    layered,
+    rate,
+    rms,
+    stack,
+    tree,
+)
 from paramcalc.gate.families.vision import token
 
 
@@ -51,7 +64,8 @@ def adapter(c: Config) -> Tree:
         "cache": False,
         "norm_1": rms("attention_norm"),
         "attention": tree(
-            path="", heads=number, head_dim=max(1, width // number), source=width, source_tokens=c.size("resampler_num_latents"),
+            path="", **floored(c, {"heads": number, "head_dim": max(1, width // number)}),
+            source=width, source_tokens=c.size("resampler_num_latents"),
             bias=True if c.flag("aligner_enable_bias") else ["q", "k", "v"], dropout=rate(c, "aligner_attention_probs_dropout_prob"),
             names=names,
         ),

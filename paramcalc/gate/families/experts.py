@@ -9,7 +9,7 @@ from paramcalc.gate.config import Config
 from paramcalc.gate.families.decoders import GLM4, exaone4_windows
 from paramcalc.gate.families.llama import OLMO2, UNBIASED, Layout, attention, decoder, ends, everywhere, switched
 from paramcalc.gate.families.mixtures import DEEPSEEK, FIRST_DENSE, OF_ITS_SIZE, ONE_SHARED, PLAINLY, QWEN3, mixture, sparse_after, stepped
-from paramcalc.gate.families.recipes import SANDWICH, Tree, depth, tree, windows
+from paramcalc.gate.families.recipes import SANDWICH, Tree, depth, tree, window_size, windows
 
 AFMOE = Layout(("input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm", "post_mlp_layernorm"), SANDWICH)
 
@@ -34,7 +34,14 @@ def flint_windows(c: Config) -> list[str]:
 def dots1_windows(c: Config) -> list[str]:
     """Windows from layer `max_window_layers` on."""
     start = c.optional("max_window_layers", least=0) or 0
-    return windows(c, lambda index: index >= start and c.optional("sliding_window") is not None)
+    return windows(c, lambda index: index >= start and window_size(c) is not None)
+
+
+def hunyuan_shared(c: Config) -> Tree:
+    """Hunyuan 3's shared experts; where there are none, the reference makes one of the dense layers' size."""
+    number = c.optional("num_shared_experts", least=0)
+    about = {"shared": "num_shared_experts"} if number or number is None else {"shared": 1, "shared_size": "intermediate_size"}
+    return about | {"shared_fields": tree(bias=c.flag("mlp_bias") or None)}
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
@@ -84,7 +91,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "hy_v3": lambda c: decoder(
         c,
         attend=QWEN3,
-        experts=partial(mixture, shared="num_shared_experts", shared_fields=tree(bias=c.flag("mlp_bias") or None)),
+        experts=partial(mixture, **hunyuan_shared(c)),
         feeds=partial(sparse_after, 1, words="mlp_layer_types"),
     ),
     "kolibri1": partial(
@@ -97,7 +104,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "mellum": partial(PLAINLY, attend=QWEN3, experts=mixture, feeds=partial(sparse_after, 0, words="mlp_layer_types")),
     "minimax_m2": partial(decoder, attend=partial(UNBIASED, qk_norm="full"), experts=OF_ITS_SIZE),
     "mixtral": partial(decoder, attend=UNBIASED, experts=OF_ITS_SIZE, sees=everywhere),
-    "olmoe": partial(decoder, attend=partial(attention, qk_norm="full"), experts=OF_ITS_SIZE),
+    "olmoe": partial(decoder, attend=partial(attention, qk_norm="full", exact=True), experts=OF_ITS_SIZE),
     "qwen2_moe": partial(
         PLAINLY,
         attend=partial(attention, bias="qkv_bias", out_bias=False),

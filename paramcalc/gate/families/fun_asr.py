@@ -8,7 +8,7 @@ from typing import Any
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import dense
 from paramcalc.gate.families.hearing import audio_text
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, depth, document, layer_norm, layered, plain_activation, rate, stack, tree
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, depth, document, layer_norm, layered, plain_activation, rate, stack, tree, whole
 from paramcalc.gate.families.vision import refuse
 
 
@@ -17,11 +17,8 @@ def layer(c: Config, *, inputs: int | None = None, memory: int | None = None, no
     `memory` is the kernel of a depthwise convolution over the values, which is added to what attention makes; `normed` layers
     end in a norm."""
     width, number = c.size("hidden_size"), c.size("num_attention_heads")
-    if width % number:  # its projections have the same shapes for any number of heads, and so it is built
-        c.inconsistent("num_attention_heads", f"({number}) does not divide hidden_size ({width}), and is counted as one head")
-        number = 1
     dropout = {"dropout": rate(c, "attention_dropout"), "output_dropout": rate(c, "hidden_dropout")}
-    attend: dict[str, Any] = {"heads": number, "head_dim": max(1, width // number), "bias": True, "inputs": inputs}
+    attend: dict[str, Any] = {**whole(c, number, width), "bias": True, "inputs": inputs}
     names = {"up_proj": "fc1", "down_proj": "fc2"}
     feed = {"size": c.size("intermediate_size"), "gated": False, "bias": True, "activation": plain_activation(c, default="relu")}
     parts: Tree = {

@@ -9,7 +9,7 @@ from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import dense, head, projector
 from paramcalc.gate.families.llama import GEMMA, layer
 from paramcalc.gate.families.nesting import beneath, nested, tower
-from paramcalc.gate.families.recipes import Tree, document, heads, layer_norm, plain_activation, rms, stack, tree
+from paramcalc.gate.families.recipes import Tree, document, floored, heads, layer_norm, plain_activation, rms, stack, tree
 from paramcalc.gate.families.vision import refuse, token
 
 COLOURS = 3  # fixed in the reference's code
@@ -72,8 +72,9 @@ def attention(c: Config, number: int, path: str, names: dict[str, str], relative
     """Attention within chunks, with a projection of relative positions and a scale for each dim of a head."""
     width = c.size("hidden_size")
     head_dim = max(1, width // number)
+    made = floored(c, {"heads": number, "head_dim": head_dim})
     return {
-        "attention": {"kind": "attention", "path": path, "heads": number, "head_dim": head_dim, "names": names},
+        "attention": {"kind": "attention", "path": path, **made, "names": names},
         "relative": plain(relative, width, number * head_dim) | {"component": "position_embedding"},
         "scale": token(f"{path}.per_dim_scale", head_dim) | {"component": "attention"},
     }

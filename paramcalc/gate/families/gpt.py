@@ -23,17 +23,21 @@ from paramcalc.gate.families.recipes import (
     tied,
     tree,
     under,
+    whole,
 )
 
 CROSS = "norm_cross cross_attention +"
 """The step between attention and feed-forward in a pre-norm decoder that also reads an encoder's output."""
 
 
-def attention(c: Config, path: str, **fields: Any) -> Tree:
-    """Attention over heads that share the width; a spec may state key-value heads and dims, which no config of that time has."""
+def attention(c: Config, path: str, *, checked: bool = True, **fields: Any) -> Tree:
+    """Attention over heads that share the width, as most references of that time have `checked` when they built it; a spec may
+    state key-value heads and dims, which no config of that time has."""
     if c.spec:
         return tree(kind="attention", path=path, **heads(c)) | tree(**fields)
     width, number = c.size("hidden_size"), c.size("num_attention_heads")
+    if not checked:
+        return tree(kind="attention", path=path, **whole(c, number, width)) | tree(**fields)
     if width % number and not c.root.problems:
         c.fail("num_attention_heads", f"({number}) does not divide hidden_size ({width})")
     return tree(kind="attention", path=path, heads=number, head_dim=max(1, width // number)) | tree(**fields)
@@ -196,7 +200,7 @@ def ctrl(c: Config) -> Tree:
     names = {"q_proj": "Wq", "k_proj": "Wk", "v_proj": "Wv", "o_proj": "dense"}
     layer = {
         "norm_1": layer_norm("layernorm1"),
-        "attention": attention(c, "multi_head_attention", bias=True, output_dropout=drop) | {"names": names},
+        "attention": attention(c, "multi_head_attention", checked=False, bias=True, output_dropout=drop) | {"names": names},
         "norm_2": layer_norm("layernorm2"),
         "feed_forward": feed_forward(c, "ffn", "{}", "{}", size=c.size("dff"), activation="relu", dropout=drop),
         "flow": PRE_NORM,

@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.mixtures import SPARSE, mixture
-from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layered, per_layer, plain_activation, rate, rms, tree
+from paramcalc.gate.families.recipes import (
+    Tree,
+    decoder_parts,
+    depth,
+    document,
+    layered,
+    per_layer,
+    plain_activation,
+    rate,
+    rms,
+    tree,
+    window_size,
+)
 
 MIXERS = {"hybrid": "global", "hybrid_sliding": "local"}
 
@@ -42,7 +54,7 @@ def attention(c: Config, sight: str, **fields: object) -> Tree:
         heads=number,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        window=c.optional("sliding_window") if sight == "local" else None,
+        window=window_size(c) if sight == "local" else None,
         dropout=rate(c, "attention_dropout"),
     ) | tree(**fields)
 
@@ -100,7 +112,7 @@ def inkling(c: Config) -> Tree:
     inner = c.optional("dense_intermediate_size")
     size, expert = (inner, c.size("intermediate_size")) if inner else (c.size("intermediate_size"), c.size("moe_intermediate_size"))
     first = c.optional("dense_mlp_idx", least=0) or 0
-    feeds = per_layer(c, "mlp_layer_types", SPARSE, lambda index: "dense" if index < first else "sparse")
+    feeds = per_layer(c, "mlp_layer_types", SPARSE, lambda index: "dense" if index < first else "sparse", other="dense")
 
     def build(sight: str, feed: str) -> Tree:
         return {

@@ -152,7 +152,7 @@ def kimi_linear(c: Config) -> Tree:
 
     def feeds(c: Config) -> list[str]:
         dense = 1 if first is None else first
-        return per_layer(c, "mlp_layer_types", SPARSE, lambda index: "dense" if index < dense else "sparse")
+        return per_layer(c, "mlp_layer_types", SPARSE, lambda index: "dense" if index < dense else "sparse", other="dense")
 
     return PLAINLY(c, attend=mixer, sees=lambda c: kimi_layers(c, sub), experts=experts_beside_one, feeds=feeds, tie=None)
 

@@ -10,7 +10,19 @@ from paramcalc.gate.families.bart import PRE
 from paramcalc.gate.families.composite import dense
 from paramcalc.gate.families.hearing import audio_text, frames_encoder, hearing, spectrogram
 from paramcalc.gate.families.llama import feed_forward, mistral
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, heads, layer_norm, plain_activation, rate, rms, stack, tree
+from paramcalc.gate.families.recipes import (
+    PRE_NORM,
+    Tree,
+    document,
+    heads,
+    layer_norm,
+    plain_activation,
+    rate,
+    rms,
+    stack,
+    tree,
+    window_size,
+)
 from paramcalc.gate.families.vision import refuse
 
 CONDITION = 32
@@ -106,7 +118,7 @@ def realtime(c: Config) -> Tree:
     """Voxtral Realtime's encoder: causal, within a window, gated, its norms without a mean."""
     layer = {
         "norm_1": rms("self_attn_layer_norm"),
-        "attention": rotary_attention(c, window=c.optional("sliding_window")),
+        "attention": rotary_attention(c, window=window_size(c)),
         "norm_2": rms("final_layer_norm"),
         "feed_forward": feed_forward(c, bias=False) | {"bias": ["down"]},
         "flow": PRE_NORM,

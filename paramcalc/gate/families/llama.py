@@ -22,6 +22,7 @@ from paramcalc.gate.families.recipes import (
     learned_activation,
     rms,
     tree,
+    window_size,
     windows,
 )
 
@@ -70,15 +71,16 @@ def attention(
     out_bias: str | bool | None = None,
     own_dim: bool = True,
     rounded: bool = False,
+    exact: bool = False,
     **fields: Any,
 ) -> Tree:
     """Rotary attention; `word` says what it sees: `global`, `local` (a sliding window) or `chunked`."""
     return tree(
         kind="attention",
         path="self_attn",
-        **heads(c, own_dim=own_dim, rounded=rounded),
+        **heads(c, own_dim=own_dim, rounded=rounded, exact=exact),
         bias=biases(c, bias, out_bias),
-        window=c.optional("sliding_window") if word == "local" else None,
+        window=window_size(c) if word == "local" else None,
         chunk=c.optional("attention_chunk_size") if word == "chunked" else None,
         rotary=True,
         dropout=c.number("attention_dropout") or None,
@@ -141,7 +143,7 @@ def decoder(
 
 def everywhere(c: Config) -> list[str]:
     """A window in every layer, where there is one."""
-    return ["local" if c.optional("sliding_window") else "global"] * depth(c)
+    return ["local" if window_size(c) else "global"] * depth(c)
 
 
 def ends(c: Config, period: int, key: str = "") -> list[str]:
@@ -157,7 +159,7 @@ def begins(c: Config, period: int) -> list[str]:
 
 def switched(c: Config, local: Callable[[int], bool]) -> list[str]:
     """Windows where `local` says so, if `use_sliding_window` switches them on."""
-    on = c.flag("use_sliding_window") and c.optional("sliding_window") is not None
+    on = c.flag("use_sliding_window") and window_size(c) is not None
     words = windows(c, lambda index: on and local(index))
     return words if on else ["global"] * len(words)
 
@@ -221,7 +223,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "internlm3": llama,
     "iquestcoder": llama,
     "llama": llama,
-    "ministral": partial(mistral, sees=lambda c: windows(c, lambda _: c.optional("sliding_window") is not None), qa_base="transformer"),
+    "ministral": partial(mistral, sees=lambda c: windows(c, lambda _: window_size(c) is not None), qa_base="transformer"),
     "ministral3": partial(mistral, sees=everywhere),
     "mistral": partial(mistral, sees=everywhere),
     "smollm3": partial(llama, sees=unrotated, tie=True),

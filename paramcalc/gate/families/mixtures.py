@@ -57,7 +57,7 @@ def sparse_after(key: str | int, c: Config, words: str | None = None) -> list[st
     def default(index: int) -> str:
         return "dense" if index < first else "sparse"
 
-    return per_layer(c, words, SPARSE, default) if words else [default(index) for index in range(depth(c))]
+    return per_layer(c, words, SPARSE, default, other="dense") if words else [default(index) for index in range(depth(c))]
 
 
 def stepped(c: Config, only: tuple[int, ...] = ()) -> list[str]:

@@ -63,7 +63,8 @@ def gpt_neox_japanese(c: Config) -> Tree:
     """GPT-NeoX Japanese: no biases, but for the attention output of the last layer."""
     drop, count = rate(c, "hidden_dropout"), c.size("num_hidden_layers")
     width = c.size("hidden_size")
-    attend = attention(c, "attention", fused="qkv", rotary=True, dropout=rate(c, "attention_dropout"), output_dropout=drop)
+    drops = {"dropout": rate(c, "attention_dropout"), "output_dropout": drop}
+    attend = attention(c, "attention", checked=False, fused="qkv", rotary=True, **drops)
     size = int(width * c.number("intermediate_multiple_size", 4))
     feed = feed_forward(c, "mlp", "dense_h_to_4h", "dense_4h_to_h", size=size, bias=False, activation=plain_activation(c), dropout=drop)
     layer = {
@@ -169,7 +170,7 @@ def mpt(c: Config) -> Tree:
     names = {"qkv_proj": "Wqkv", "o_proj": "out_proj"}
     layer = {
         "norm_1": layer_norm("norm_1", bias=False),
-        "attention": attention(c, "attn", fused="qkv", dropout=drop, output_dropout=drop) | {"names": names},
+        "attention": attention(c, "attn", checked=False, fused="qkv", dropout=drop, output_dropout=drop) | {"names": names},
         "norm_2": layer_norm("norm_2", bias=False),
         "feed_forward": tree(kind="feed_forward", path="ffn", size=4 * width, gated=False, activation="gelu", dropout=drop),
         "flow": PRE_NORM,

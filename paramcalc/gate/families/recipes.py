@@ -36,18 +36,38 @@ def layer_norm(path: str, **fields: Any) -> Tree:
     return tree(kind="norm", type="layer", path=path, **fields)
 
 
-def heads(c: Config, *, own_dim: bool = True, rounded: bool = False) -> Tree:
+def heads(c: Config, *, own_dim: bool = True, rounded: bool = False, exact: bool = False) -> Tree:
     """Heads, KV heads and head_dim as most configs state them: KV heads default to heads, head_dim to width / heads
-    (always so without `own_dim`), which is refused where it leaves a rest and is not `rounded` down."""
+    (always so without `own_dim`). Where that leaves a rest it is rounded down for a config, as the reference does unless its
+    class refuses it or `exact` does, for shapes that are not known; a spec is refused unless a published model is `rounded`."""
     number = c.size("num_attention_heads")
     kv_heads = c.optional("num_key_value_heads")
     if kv_heads and number % kv_heads:
         c.inconsistent("num_key_value_heads", f"({kv_heads}) does not divide num_attention_heads ({number})")
     head_dim = c.optional("head_dim") if own_dim else None
     width = c.size("hidden_size")
-    if head_dim is None and width % number and not rounded and not c.root.problems:
+    refused = c.spec or exact or c.defaults.divides
+    if head_dim is None and width % number and refused and not rounded and not c.root.problems:
         c.fail("num_attention_heads", f"({number}) does not divide hidden_size ({width})", "give head_dim")
     return tree(heads=number, kv_heads=kv_heads, head_dim=head_dim or max(1, width // number))
+
+
+def whole(c: Config, number: int, width: int) -> Tree:
+    """Heads of projections as wide as the stream, which the reference builds whether or not the heads divide that width."""
+    made = {"heads": number, "head_dim": max(1, width // number)}
+    if width % number == 0 or c.root.problems:
+        return made
+    c.inconsistent("num_attention_heads", f"({number}) does not divide hidden_size ({width})")
+    return made | {"projected": width}
+
+
+def floored(c: Config, made: Tree) -> Tree:
+    """Heads with an output projection of the whole width, which could not run where they leave a rest of it."""
+    width, number = c.size("hidden_size"), made["heads"]
+    if c.spec or c.root.problems or number * made["head_dim"] == width:
+        return made
+    c.inconsistent("num_attention_heads", f"({number}) does not divide hidden_size ({width})")
+    return made | {"o_inputs": width}
 
 
 def labels(c: Config, default: int = 2) -> int:
@@ -110,9 +130,18 @@ WINDOWS = {"full_attention": "global", "sliding_attention": "local", "chunked_at
 """The reference's words for what a layer's attention sees, and ours."""
 
 
+def window_size(c: Config) -> int | None:
+    """Tokens that a windowed layer sees; 0 and null both mean that there is no window."""
+    return c.zero_or("sliding_window") or None
+
+
 def windows(c: Config, local: Callable[[int], bool] = lambda _: False) -> list[str]:
-    """What each layer's attention sees, by `layer_types`, else `local` of its index."""
-    return per_layer(c, "layer_types", WINDOWS, lambda index: "local" if local(index) else "global")
+    """What each layer's attention sees, by `layer_types`, else `local` of its index. The reference builds the same attention for
+    a word that says something else, and has no mask for it."""
+    strange = sorted({word for word in c.listed("layer_types") or [] if word in KINDS_OF_LAYERS - WINDOWS.keys()})
+    if strange:
+        c.inconsistent("layer_types", f"names {', '.join(strange)}, for which there is no attention mask")
+    return per_layer(c, "layer_types", WINDOWS, lambda index: "local" if local(index) else "global", other="global")
 
 
 def layered(path: str, axes: Sequence[Sequence[str]], build: Callable[..., Tree], **fields: Any) -> Tree:

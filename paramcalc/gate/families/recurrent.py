@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import (
-    Tree,
-    decoder_parts,
-    depth,
-    document,
-    layer_norm,
-    layered,
-    rate,
-    rms,
-    stack,
-    tree,
-)
+from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layer_norm, layered, rate, rms, stack, tree, window_size
 
 
 def auto(c: Config, key: str, computed: int) -> int:
@@ -136,7 +125,7 @@ def griffin_mixer(c: Config, word: str) -> Tree:
         kv_heads=c.optional("num_key_value_heads"),
         head_dim=c.optional("head_dim") or width // heads,
         bias=c.flag("attention_bias") or ["o"],
-        window=c.optional("sliding_window"),
+        window=window_size(c),
         rotary=True,
         handed_mask=True,
         dropout=rate(c, "attention_dropout"),

@@ -17,6 +17,7 @@ from paramcalc.gate.families.recipes import (
     learned_activation,
     tied,
     tree,
+    window_size,
     windows,
 )
 
@@ -62,7 +63,7 @@ def modernbert_decoder(c: Config) -> Tree:
     def build(place: str, sight: str) -> Tree:
         attend = tree(kind="attention", path="attn", **heads(c, own_dim=False), bias=c.flag("attention_bias") or None, rotary=True)
         attend.pop("kv_heads", None)
-        window = c.optional("sliding_window") or (c.optional("local_attention") or 0) // 2
+        window = window_size(c) or (c.optional("local_attention") or 0) // 2
         attend |= tree(window=window or None if sight == "local" else None, dropout=c.number("attention_dropout") or None)
         attend["names"] = {"o_proj": "Wo"}
         feed = feed_forward(c, fused=True, dropout=c.number("mlp_dropout") or None, names={"gate_up_proj": "Wi", "down_proj": "Wo"})

@@ -105,7 +105,7 @@ def llama4_attention(c: Config, word: str) -> Tree:
 def llama4(c: Config) -> Tree:
     """Llama 4: experts in every `interleave_moe_layer_step`-th layer, chunks in all layers with rotary positions, unless the
     config says otherwise (then the sight bears the word `other`)."""
-    period, step = c.optional("no_rope_layer_interval") or 4, c.optional("interleave_moe_layer_step") or 1
+    period, step = c.optional("no_rope_layer_interval") or 4, c.zero_or("interleave_moe_layer_step") or 1
     stated, sparse = c.sizes("no_rope_layers"), c.value("moe_layers")
     chosen = set(range(step - 1, depth(c), step) if sparse is None else c.sizes("moe_layers"))
 
@@ -197,7 +197,7 @@ def dbrx(c: Config) -> Tree:
     network, attends = c.part("ffn_config"), c.part("attn_config")
     if c.flag("tie_word_embeddings"):
         c.fail("tie_word_embeddings", "expected false: DBRX ties nothing")
-    shaped = heads(c, own_dim=False)
+    shaped = heads(c, own_dim=False, exact=True)
     kv_heads = attends.size("kv_n_heads", 1)
     if shaped["heads"] % kv_heads:
         c.inconsistent("attn_config.kv_n_heads", f"({kv_heads}) does not divide n_heads ({shaped['heads']})")
@@ -303,7 +303,7 @@ def minimax_m3(c: Config) -> Tree:
         feed=partial(feed_forward, bias=False, size=c.size("dense_intermediate_size"), fused=True),
         experts=partial(OF_ITS_SIZE, shared=1, shared_size="shared_intermediate_size", shared_fields={"fused": True}),
         sees=lambda c: per_layer(c, "layer_types", M3_SIGHTS, sight),
-        feeds=lambda c: per_layer(c, "mlp_layer_types", SPARSE, network),
+        feeds=lambda c: per_layer(c, "mlp_layer_types", SPARSE, network, other="dense"),
         beside=beside,
     )
 

@@ -23,6 +23,7 @@ from paramcalc.gate.families.recipes import (
     rms,
     tree,
     under,
+    window_size,
     windows,
 )
 
@@ -40,7 +41,7 @@ def layers(c: Config, outer: Config, *, period: int, cross: int | None = None, m
     drop, residual = rate(outer, "attention_dropout"), rate(outer, "dropout_rate")
 
     def build(word: str) -> Tree:
-        window = c.optional("sliding_window") if word == "local" else None
+        window = window_size(c) if word == "local" else None
         norm = "pre_self_attn_layernorm", "post_self_attn_layernorm"
         attend = attention(c, "self_attn", drop, window=window, rotary=True, output_dropout=residual, merged=merged or None, **fields)
         parts = {"norm_1": rms(norm[0]), "attention": attend, "norm_2": rms(norm[1])}

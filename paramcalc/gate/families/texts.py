@@ -17,7 +17,7 @@ QWEN3_MOE = partial(PLAINLY, attend=QWEN3, experts=mixture, feeds=stepped)
 
 def ernie_feeds(c: Config) -> list[str]:
     """A dense layer first, where `mlp_layer_types` does not say."""
-    return per_layer(c, "mlp_layer_types", SPARSE, lambda index: "sparse" if index else "dense")
+    return per_layer(c, "mlp_layer_types", SPARSE, lambda index: "sparse" if index else "dense", other="dense")
 
 
 def ernie_experts(c: Config, sizes: list[int], kind: int) -> Tree:

@@ -127,7 +127,7 @@ def sam(c: Config, *, prefix: str = "", halved: bool = False) -> Tree:
 def llama4(c: Config) -> Tree:
     """Llama 4's image encoder (Meta 2025): rotary and learned positions, and an adapter on shuffled patches at the end."""
     width, rows, side = c.size("hidden_size"), patches(c) + 1, c.size("patch_size")
-    attend = attention(c, LLAMA4, rotary=True, head_dim=max(1, width // c.size("num_attention_heads")))
+    attend = attention(c, LLAMA4, rounded=True, rotary=True, head_dim=max(1, width // c.size("num_attention_heads")))
     layer = encoder_layer(LLAMA4, attend, feed_forward(c, LLAMA4, activation="gelu"))
     adapted = c.size("projector_output_dim")
     position = token("positional_embedding_vlm", rows, width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.dual import dense
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, rate, rms, stack, tree
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, rate, rms, stack, tree, window_size
 from paramcalc.gate.families.vision import token
 
 STEPS = 256
@@ -124,7 +124,7 @@ def coded(c: Config) -> Tree:
         "norm_1": rms("input_layernorm"),
         "attention": tree(
             path="self_attn", heads=heads, kv_heads=c.optional("num_key_value_heads"), head_dim=head_dim,
-            bias=bias, rotary=True, window=c.optional("sliding_window"), dropout=rate(c, "attention_dropout"),
+            bias=bias, rotary=True, window=window_size(c), dropout=rate(c, "attention_dropout"),
         ),
         "scale_1": token("self_attn_layer_scale.scale", width),
         "norm_2": rms("post_attention_layernorm"),

@@ -36,6 +36,9 @@ class Attention(Block):
     inputs: Count | None = None
     outputs: Count | None = None
     """Widths of what it reads and writes; the stream's if left out."""
+    projected: Count | None = None
+    """What queries, keys and values each project to and the output from, where the reference does not take heads · head_dim
+    for it: the stream's width, which its heads do not divide."""
     v_outputs: Count | None = None
     """Outputs of the value projection, where the reference does not take kv_heads · v_head_dim for it (Nemotron 3.5 Transcribe)."""
     o_inputs: Count | None = None
@@ -127,6 +130,8 @@ class Attention(Block):
     def inconsistencies(self, at: Place) -> Iterator[str]:
         if self.kv_heads and self.heads % self.kv_heads:
             yield f"kv_heads ({self.kv_heads}) does not divide heads ({self.heads})"
+        if self.projected and self.projected % self.heads:
+            yield f"heads ({self.heads}) does not divide projected ({self.projected})"
 
     def has_bias(self, projection: str) -> bool:
         return self.bias if isinstance(self.bias, bool) else projection in self.bias
@@ -150,7 +155,7 @@ class Attention(Block):
         outputs = Size(self.outputs, "outputs") if self.outputs else at.width
         yield from self._projections(heads, kv_heads, head_dim, v_dim, inputs)
         if self.output:
-            joined = Size(self.o_inputs, "o_inputs") if self.o_inputs else heads * v_dim
+            joined = Size(self.o_inputs, "o_inputs") if self.o_inputs else self._projected or heads * v_dim
             yield from linear("o_proj", outputs, joined, bias=self.has_bias("o"), split=1, transposed=self.transposed)
         if self.gate_proj:
             yield from linear("gate_proj", heads * v_dim if self.gate_proj == "full" else heads, inputs, split=0)
@@ -160,6 +165,10 @@ class Attention(Block):
                 yield from self._qk_norm("k_norm", kv_heads, head_dim)
         if self.sinks:
             yield Row("sinks", (heads,), split=0, role="sinks")
+
+    @property
+    def _projected(self) -> Size | None:
+        return Size(self.projected, "projected") if self.projected else None
 
     def _qk_norm(self, name: str, heads: Size, head_dim: Size) -> Iterator[Row]:
         size = heads * head_dim if self.qk_norm == "full" else head_dim
@@ -172,6 +181,8 @@ class Attention(Block):
     def _projections(self, heads: Size, kv_heads: Size, head_dim: Size, v_dim: Size, inputs: Size) -> Iterator[Row]:
         queries = heads * head_dim * (2 if self.gate else 1)
         keys, values = kv_heads * head_dim, Size(self.v_outputs, "v_outputs") if self.v_outputs else kv_heads * v_dim
+        if self._projected:
+            queries = keys = values = self._projected
         source = Size(self.source, "source") if self.source else inputs
 
         def projection(name: str, outputs: Size, read: Size, bias: bool) -> Iterator[Row]:

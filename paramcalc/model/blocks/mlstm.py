@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Literal
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import CacheRow, Row, linear, norm, state
@@ -33,11 +31,9 @@ class MLSTM(Block):
     """Biases of the projections and of the norm; the gates have one in any case."""
     state_dtype: Literal["fp32", "compute"] = "compute"
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def inconsistencies(self, at: Place) -> Iterator[str]:
         if self.keys % self.heads or self.values % self.heads:
-            raise ValueError(f"heads ({self.heads}) does not divide keys ({self.keys}) and values ({self.values})")
-        return self
+            yield f"heads ({self.heads}) does not divide keys ({self.keys}) and values ({self.values})"
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized
@@ -49,7 +45,7 @@ class MLSTM(Block):
                 yield from linear(name, size, at.width, bias=self.bias, split=0)
             for name in ("input_gate", "forget_gate"):
                 yield from linear(name, n.heads, at.width, bias=True, split=0)
-        yield from norm("norm", n.values, bias=self.bias)
+        yield from norm("norm", n.values // n.heads * n.heads, bias=self.bias)
         yield from linear("out_proj", at.width, n.values, bias=self.bias, split=1)
 
     def cache(self, at: Place) -> Iterator[CacheRow]:

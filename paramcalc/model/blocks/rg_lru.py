@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
-
-from pydantic import model_validator
+from typing import TYPE_CHECKING, ClassVar
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
@@ -33,11 +31,9 @@ class RgLru(Block):
     kernel: Count
     activation: Activation = "gelu"
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def inconsistencies(self, at: Place) -> Iterator[str]:
         if self.inner % self.heads:
-            raise ValueError(f"heads ({self.heads}) does not divide inner ({self.inner})")
-        return self
+            yield f"heads ({self.heads}) does not divide inner ({self.inner})"
 
     def parameters(self, at: Place) -> Iterator[Row]:
         n = self.sized
