@@ -101,9 +101,9 @@ class Tape(MapTape, RecurrentTape):
         """A view of the first token of each sequence."""
 
     @abstractmethod
-    def lookup(self, name: str, index: str = "given") -> Value:
+    def lookup(self, name: str, index: str = "given", columns: int = 1) -> Value:
         """Rows of a table for each token. `index`: `given` by the caller, `made` on the way, one row of them for the whole
-        batch (`shared`), or `kept` by the model."""
+        batch (`shared`), `kept` by the model, or one of so many `columns` that are made together."""
 
     @abstractmethod
     def grouped(self, name: str, x: Value, width: int, *, routed: bool = True) -> Value:
@@ -196,6 +196,10 @@ class Tape(MapTape, RecurrentTape):
         wide_scores: bool = False,
         ungrouped: bool = False,
         handed: bool = False,
+        plain: bool = False,
+        floored: bool = False,
+        sink_scale: bool = False,
+        padding: bool = False,
     ) -> Value:
         """Attention by whatever kernel is chosen; the result lies token by token, ready for a projection.
 
@@ -266,9 +270,9 @@ class Tape(MapTape, RecurrentTape):
     def spread(self, x: Value, times: int) -> Value:
         """A view of each row that shows it so many times."""
 
-    def chosen(self, logits: Value, visited: int, scores: str, *, normalized: bool, floor: bool = False) -> Value:
-        """How much each token gives to the experts that it visits, in fp32."""
-        wide = self.cast(logits, FP32)
+    def chosen(self, logits: Value, visited: int, scores: str, *, normalized: bool, floor: bool = False, upcast: bool = True) -> Value:
+        """How much each token gives to the experts that it visits, in fp32 unless it is not `upcast`."""
+        wide = self.cast(logits, FP32) if upcast else logits
         if scores == "chosen":
             return self.softmax(self.top(wide, visited))
         best = self.top(self.unary("sigmoid", wide) if scores == "sigmoid" else self.softmax(wide), visited)
@@ -277,14 +281,24 @@ class Tape(MapTape, RecurrentTape):
         total = self.mean(best)
         return self.divide(best, self.unary("clamp", total) if floor else total)
 
-    def feed_forward(self, x: Value, activation: str, *, gated: bool, fused: bool = False, prefix: str = "", scaled: bool = False) -> Value:
+    def feed_forward(
+        self,
+        x: Value,
+        activation: str,
+        *,
+        gated: bool,
+        fused: bool = False,
+        clamped: bool = False,
+        prefix: str = "",
+        scaled: bool = False,
+    ) -> Value:
         """What enters a feed-forward network's last projection. `scaled`: its gate is multiplied by a constant first."""
         if not gated:
             return self.activation(activation, self.linear(f"{prefix}up_proj", x))
         if fused:
             both = self.linear(f"{prefix}gate_up_proj", x)
             gate, up = self.slice(both, both.width // 2), self.slice(both, both.width // 2)
-            return self.multiply(up, self.activation(activation, gate))
+            return self.clamped_gate(gate, up) if clamped else self.multiply(up, self.activation(activation, gate))
         gate = self.linear(f"{prefix}gate_proj", x)
         gate = self.activation(activation, self.scale(gate) if scaled else gate)
         return self.multiply(gate, self.linear(f"{prefix}up_proj", x))
@@ -318,6 +332,10 @@ class Tape(MapTape, RecurrentTape):
         """An activation function as `ACT2FN` of transformers has it: the framework's own, or written out in Python."""
         if name in ("gelu_new", "gelu_fast", "gelu_python_tanh"):
             return self._gelu_written_out(x)
+        if name == "gelu_python":
+            return self.multiply(self.scale(x), self.scale(self.unary("erf", self.scale(x))))
+        if name == "xielu":
+            return self._xielu(x)
         if name in ("quick_gelu", "gelu_quick"):
             return self.multiply(x, self.unary("sigmoid", self.scale(x)))
         if name in ("relu2", "relu_squared"):
@@ -325,6 +343,15 @@ class Tape(MapTape, RecurrentTape):
         if name in ("linear", "none", "identity"):
             return x
         return self.unary(KERNELS.get(name, name), x)
+
+    def _xielu(self, x: Value) -> Value:
+        """xIELU (Huang & Schlag 2024): α_p x² + β x above 0, (eˣ - 1 - x) α_n + β x below, both computed for every x."""
+        above, below = (self.unary("softplus", self.weight(f"alpha_{sign}")) for sign in "pn")
+        beta = self.scale(x)
+        positive = self.add(self.multiply(self.multiply(above, x), x), beta)
+        bounded = self.unary("minimum", x)
+        negative = self.add(self.multiply(self.subtract(self.unary("expm1", bounded), x), self.scale(below)), self.scale(x))
+        return self.masked(self.add(positive, negative), self.fresh(x.tokens, x.width, "bool", "sign"))
 
     def _gelu_written_out(self, x: Value) -> Value:
         """0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), operation by operation (`NewGELUActivation`)."""
@@ -391,5 +418,5 @@ class Tape(MapTape, RecurrentTape):
         """The format of what the model's first layer reads."""
 
 
-KERNELS = {"swish": "silu", "gelu_pytorch_tanh": "gelu", "gelu_python": "gelu", "gelu_accurate": "gelu", "leaky_relu": "relu"}
+KERNELS = {"swish": "silu", "gelu_pytorch_tanh": "gelu", "gelu_accurate": "gelu", "leaky_relu": "relu"}
 """Activation functions that are one kernel under another name."""

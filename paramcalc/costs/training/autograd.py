@@ -22,7 +22,7 @@ LOW = ("bf16", "fp16")
 KEPT_KINDS = ("activation", "copy")
 """Kinds of memory that are counted as saved; parameters, buffers and inputs are not."""
 
-_KEEPS_RESULT = frozenset(["relu", "tanh", "sigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "softmax"])
+_KEEPS_RESULT = frozenset(["relu", "tanh", "sigmoid", "exp", "expm1", "rsqrt", "sqrt", "reciprocal", "softmax"])
 """Functions whose derivative is written in their result; the others' is written in their input."""
 _FP32_UNDER_AUTOCAST = frozenset(["power", "rsqrt", "exp", "expm1", "log", "log1p", "reciprocal", "softplus"])
 """Elementwise functions that autocast runs in fp32 (AT_FORALL_FP32)."""

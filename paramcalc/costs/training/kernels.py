@@ -26,6 +26,18 @@ class Mask(NamedTuple):
     """Whether a layer is handed the mask by position, which checkpointing keeps."""
 
 
+class Plain(NamedTuple):
+    """How a family writes plain attention."""
+
+    softcap: bool
+    upcast: bool
+    """Whether the softmax is taken in fp32."""
+    floored: bool
+    """Whether masked scores are bounded below."""
+    sink_scale: bool
+    """Whether sinks scale the result instead of standing beside the scores."""
+
+
 class Heads(NamedTuple):
     """Queries, keys and values, and how they are divided into heads."""
 
@@ -73,20 +85,29 @@ class AttentionRecorder(RecurrenceRecorder):
         wide_scores: bool = False,
         ungrouped: bool = False,
         handed: bool = False,
+        plain: bool = False,
+        floored: bool = False,
+        sink_scale: bool = False,
+        padding: bool = False,
     ) -> Value:
         parts = Heads(query, key, value, heads, kv_heads)
         mask = Mask(causal, window if window and self.length > window else None, handed)
         bias = self.position_bias(parts, relative) if relative else None
-        if wide_scores and self.implementation == EAGER:
+        eager = self.implementation == EAGER or (plain and self.implementation == SDPA)
+        if wide_scores and eager:
             parts = parts._replace(query=self.cast(query, FP32), key=self.cast(key, FP32))
-        if ungrouped and self.implementation == EAGER:
+        if ungrouped and eager:
             parts = self._broadcast(parts)
-        if self.implementation == EAGER or softcap or (sinks is not None and self.implementation == SDPA):
-            return self._eager(parts, mask, softcap=softcap, dropout=dropout, bias=bias, sinks=sinks, upcast=upcast)
+        if eager or softcap or (sinks is not None and self.implementation == SDPA):
+            form = Plain(softcap, upcast, floored, sink_scale)
+            return self._eager(parts, mask, form, dropout=dropout, bias=bias, sinks=sinks)
         if self.implementation == FLASH and bias is None:
             return self._flash(self._low(parts, "bf16"))
         if ungrouped and parts.groups > 1:
             return self._math(self._low(parts), dropout, broadcast=True)
+        if padding and bias is None:
+            bias = self.constant(self.batch, self.source_length(key), self.stream_dtype, "padding mask keys", argument=True)
+            bias.layout = HEADS_FIRST
         return self._sdpa(parts, mask, dropout, bias)
 
     def position_bias(self, parts: Heads, kind: str) -> Value:
@@ -110,28 +131,45 @@ class AttentionRecorder(RecurrenceRecorder):
             query, key, value = (self.cast(v, self.autocast or default) if v.dtype == FP32 else v for v in (query, key, value))
         return parts._replace(query=query, key=key, value=value)
 
-    def _eager(
-        self, parts: Heads, mask: Mask, *, softcap: bool, dropout: float, bias: Value | None, sinks: Value | None, upcast: bool
-    ) -> Value:
+    def _eager(self, parts: Heads, mask: Mask, form: Plain, *, dropout: float, bias: Value | None, sinks: Value | None) -> Value:
         """Scores, softmax and weighted values one after another (`eager_attention_forward`)."""
         length = self.source_length(parts.key)
         key, value = self.repeat(parts.key, parts.groups), self.repeat(parts.value, parts.groups)
         scores = self.scale(self.matmul(parts.query, key, parts.heads * length))
-        if softcap:
+        if form.softcap:
             scores = self.scale(self.unary("tanh", self.scale(scores)))
         if bias is not None:
             scores = self.add(scores, bias)
         if mask.causal or mask.window:
-            scores = self.add(scores, self.mask_table(length, scores.dtype, handed=mask.handed))
-        if sinks is not None:
+            wide = form.floored or form.sink_scale  # then the sum is kept, which has the wider format of the two
+            scores = self.add(scores, self.mask_table(length, self.stream_dtype if wide else scores.dtype, handed=mask.handed))
+        if form.floored:
+            scores = self.emit(
+                "maximum",
+                (scores, self.number(scores, FP32)),
+                scores.tokens,
+                scores.width,
+                scores.dtype,
+                saved=(scores.storage, self.ops[-1].output.storage),
+            )
+        scale = self._sink_scale(parts, scores, sinks) if form.sink_scale and sinks is not None else None
+        if sinks is not None and scale is None:
             scores = self.join(scores, self.add_columns(sinks, parts.query.tokens, scores.dtype))
             rows = self.kept(8 * scores.tokens * parts.heads, "places of largest scores")
             scores = self.add(scores, self.emit("max", (scores,), scores.tokens, parts.heads, scores.dtype, saved=(rows,)))
-        weights = self.softmax(scores, FP32 if upcast else None)
-        if sinks is not None:
+        weights = self.softmax(scores, FP32 if form.upcast else None)
+        if sinks is not None and scale is None:
             weights = self.slice(weights, parts.heads * length)
         weights = self.dropout(self.cast(weights, parts.value.dtype), dropout)
-        return self.by_token(self.matmul(weights, value, parts.heads * parts.value_dim))
+        mixed = self.matmul(weights, value, parts.heads * parts.value_dim)
+        if scale is not None:
+            mixed = self.multiply(mixed, self.cast(scale, mixed.dtype))
+        return self.by_token(mixed)
+
+    def _sink_scale(self, parts: Heads, scores: Value, sinks: Value) -> Value:
+        """σ(log-sum-exp of the scores less the sink), in fp32: what a sink leaves of the attention (Granite)."""
+        sums = self.emit("log-sum-exp", (scores,), scores.tokens, parts.heads, scores.dtype, saved=(scores.storage,), keeps_result=True)
+        return self.unary("sigmoid", self.cast(self.subtract(sums, sinks), FP32))
 
     def mask_table(self, length: int, dtype: str, *, handed: bool = False) -> Value:
         """An additive mask [batch, 1, queries, keys] that the model makes once."""

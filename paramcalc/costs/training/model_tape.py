@@ -168,13 +168,15 @@ class ModelTape(AttentionRecorder, MapRecorder):
         storage = self.storages.setdefault(f"{name} {part}", Storage(row.elements * BYTES[self.recipe.adapters], name, name, "parameter"))
         return Value(int(row.shape[0]), row.elements // int(row.shape[0]), self.recipe.adapters, storage, needs_grad=True)
 
-    def lookup(self, name: str, index: str = "given") -> Value:
+    def lookup(self, name: str, index: str = "given", columns: int = 1) -> Value:
         row = self.rows[name]
         table = self.parameter(row)
         rows = self.length if index in ("shared", "kept") else self.batch * self.length
         saved: tuple[Storage, ...] = ()
         if index in ("made", "shared"):
             saved = (self.kept(rows * BYTES["int64"], "indices"),)
+        elif index == "columns":
+            saved = (self.constant(rows, columns, "int64", "indices together").storage,)
         found = self.emit("lookup", (table,), rows // self.shares, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
         site = self.site(row.name.removesuffix(".weight"), row)
         return on_table(self, site, found) if site else found

@@ -133,9 +133,9 @@ def encoder(c: Config, style: Style, one: Tree, tables: Tree | None = None, *, p
     return parts | ({"norm": layer_norm(style.last_norm)} if style.last_norm else {})
 
 
-def pooler(path: str) -> Tree:
-    """A layer on the first token's output."""
-    return {"pooler": {"kind": "dense", "path": path, "activation": "tanh"}}
+def pooler(path: str, *, beside: bool = False) -> Tree:
+    """A layer on the first token's output, which the head reads, or which is handed out `beside` it."""
+    return {"pooler": {"kind": "dense", "path": path, "activation": "tanh"} | ({"first": True, "side": "computed"} if beside else {})}
 
 
 def lm_head(c: Config, style: Style, size: int | None = None) -> Tree:
@@ -191,7 +191,7 @@ def assembled(
     task = c.task("masked_lm")
     c.ignore(*GOOGLE)
     if task in style.pooled:
-        parts = parts | pooler(style.pooler)
+        parts = parts | pooler(style.pooler, beside=task in ("masked_lm", "causal_lm"))
     if task == "base":
         return document(c, parts)
     relation = {"relation": dense_head("cls.seq_relationship", 2)["head"]}

@@ -73,12 +73,17 @@ def roc_bert(c: Config) -> Tree:
     """RoCBert (Su et al. 2022): tables of pronunciations and shapes beside the tokens', and a layer on all three."""
     style, width = Style(base="roc_bert"), c.size("hidden_size")
     parts = encoder(c, style, layer(c, style))
-    tables, inputs = {}, width
+    tables, joined, inputs = {}, {}, width
     for name, path in (("pronunciation", "pronunciation_embed"), ("shape", "shape_embed")):
         size = c.size(f"{name}_embed_dim")
         tables[name] = tree(kind="embedding", vocabulary=c.size(f"{name}_vocab_size"), size=size, path=f"embeddings.{path}")
+        joined[name] = tables[name] | {"index": "made", "joins": True}
         inputs += size if c.flag(f"enable_{name}", True) else 0
     if c.flag("concat_input", True):
+        used = {name: part for name, part in joined.items() if c.flag(f"enable_{name}", True)}
+        tables = {name: used[name] for name in ("shape", "pronunciation") if name in used} | {
+            n: t for n, t in tables.items() if n not in used
+        }
         tables["mix"] = {"kind": "dense", "path": "embeddings.map_inputs_layer", "inputs": inputs}
     parts = {"embedding": parts.pop("embedding"), **tables, **parts}
 

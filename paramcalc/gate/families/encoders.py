@@ -45,16 +45,25 @@ def sparse(c: Config, *, base: str, kernel: str | None = None) -> Tree:
 def layoutlm(c: Config) -> Tree:
     """LayoutLM (Xu et al. 2020): where a word stands on the page is looked up too."""
     rows = c.size("max_2d_position_embeddings")
-    tables = {f"{axis}_position": {"kind": "position", "rows": rows, "path": f"embeddings.{axis}_position_embeddings"} for axis in "xyhw"}
+    about: Tree = {"kind": "embedding", "vocabulary": rows, "component": "position_embedding"}
+    corner: Tree = {"index": "columns", "columns": 4, "reads": 2}
+    sides: dict[str, Tree] = {"x": corner, "y": corner, "h": {"index": "made"}, "w": {"index": "made"}}
+    tables = {f"{axis}_position": about | how | {"path": f"embeddings.{axis}_position_embeddings"} for axis, how in sides.items()}
     style = Style(base="layoutlm", pooled=EVERYWHERE)
-    return assembled(c, style, encoder(c, style, layer(c, style), tables))
+    return assembled(c, style, encoder(c, style, layer(c, style, padding=True), tables))
 
 
 def tapas(c: Config) -> Tree:
     """TAPAS (Herzig et al. 2020): a table for each of seven token types; answers by scores of cells and columns."""
     sizes = c.sizes("type_vocab_sizes", least=1)
     tables = {
-        f"token_types_{index}": {"kind": "embedding", "vocabulary": size, "path": f"embeddings.token_type_embeddings_{index}"}
+        f"token_types_{index}": {
+            "kind": "embedding",
+            "vocabulary": size,
+            "index": "columns",
+            "columns": len(sizes),
+            "path": f"embeddings.token_type_embeddings_{index}",
+        }
         for index, size in enumerate(sizes)
     }
     style = Style(base="tapas", types=False, pooled=("base", "sequence_classification", "question_answering"))
@@ -90,16 +99,37 @@ def esm_encoder(c: Config) -> tuple[Style, Tree]:
         pooled=("base",),
         single_bias=True,
     )
-    return style, encoder(c, style, layer(c, style, rotary=True if kind == "rotary" else None))
+    one = layer(c, style, rotary=True if kind == "rotary" else None)
+    one["feed_forward"] |= {"activation": "gelu_python"}
+    parts = encoder(c, style, one)
+    parts.pop("dropout", None)  # the reference has one, and never calls it
+    if "position" in parts:
+        parts["position"] |= {"index": "made"}
+    if c.flag("token_dropout"):
+        parts = {"embedding": parts.pop("embedding"), "token_dropout": {"kind": "token_dropout"}} | parts
+    return style, parts
 
 
 def esm(c: Config) -> Tree:
     """ESM (Lin et al. 2022): a language model of proteins, with a head that reads contacts from all attention maps."""
     style, parts = esm_encoder(c)
     maps = c.size("num_hidden_layers") * c.size("num_attention_heads")
-    parts["contacts"] = {"kind": "dense", "path": "contact_head.regression", "inputs": maps, "outputs": 1, "component": "head"}
+    parts["contacts"] = {
+        "kind": "dense",
+        "path": "contact_head.regression",
+        "inputs": maps,
+        "outputs": 1,
+        "component": "head",
+        "side": "idle",
+    }
     c.ignore("vocab_list", "esmfold_config")
-    return assembled(c, style, parts)
+
+    def head(c: Config, style: Style) -> Tree:
+        made = lm_head(c, style)
+        own = {"head_dense": {"activation": "gelu_python"}, "head": {"bias_apart": True}}
+        return made | {name: made[name] | fields for name, fields in own.items()}
+
+    return assembled(c, style, parts, head=head)
 
 
 def mpnet(c: Config) -> Tree:

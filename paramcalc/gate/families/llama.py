@@ -134,6 +134,8 @@ def decoder(
     def build(sight: str, network: str) -> Tree:
         block = experts(c) if experts and network == "sparse" else feed(c)
         slopes = learned_activation(str(block.get("activation")), f"{block['path']}.{act}")
+        if block.get("activation") == "xielu":
+            block["names"] = {f"alpha_{sign}": f"{act}.alpha_{sign}" for sign in "pn"} | block.get("names", {})
         norms = layout if isinstance(layout, Layout) else layout(network)
         return layer(norms, norm, attend(c, sight), block, **slopes, **(beside(c, sight, network) if beside else {}))
 

@@ -159,7 +159,8 @@ def ultrabert(c: Config) -> Tree:
         component="head",
         names={"up_proj": "linear1", "down_proj": "linear2"},
     )
-    return document(c, under("model.", parts) | {"head_feed_forward": narrow} | token_head(c, "head.decoder"))
+    last = {"kind": "activation", "function": "gelu_pytorch_tanh"}
+    return document(c, under("model.", parts) | {"head_feed_forward": narrow, "head_activation": last} | token_head(c, "head.decoder"))
 
 
 def post_norm(c: Config, *, style: Style, bias: bool = False, feed: str = "gated") -> Tree:

@@ -21,7 +21,8 @@ def _types(text: str) -> frozenset[str]:
 NORMS: dict[str, frozenset[str]] = {
     "promote": _types("longt5 mt5 pop2piano switch_transformers t5 umt5"),
     "unit": _types(
-        "gemma gemma2 gemma3 gemma3_text qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma vaultgemma"
+        """gemma gemma2 gemma3 gemma3_text minimax_m3_vl_text qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma
+    vaultgemma"""
     ),
     "late": _types("afmoe beam flex_olmo gpt_oss olmo2 olmo3 olmo_hybrid"),
     "power": _types("diffusion_gemma_text gemma4 gemma4_text gemma4_unified gemma4_unified_text"),
@@ -37,24 +38,33 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 
 STREAM_SOFTMAX = _types(
     """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio data2vec-text
-    distilbert electra ernie falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash mobilebert mt5
-    musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 umt5 unispeech unispeech-sat
-    wav2vec2 whisper xlm-roberta xlm-roberta-xl xmod"""
+    distilbert electra ernie esm falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash
+    mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 tapas
+    umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
+PLAIN_ONLY = _types(
+    """big_bird bigbird_pegasus bloom codegen convbert cpmant flaubert fsmt gpt_neo gpt_neox_japanese gptj granite_swa granitemoe_swa
+    ibert led luke megatron-bert mpnet mpt mra mvp nllb-moe openai-gpt pegasus_x prophetnet rembert roformer squeezebert
+    switch_transformers tapas trocr xglm xlm"""
+)
+"""Model types whose class has no attention by torch's fused kernels, and takes the plain one unless told otherwise."""
 WIDE_LOSS = _types("esmc eurobert modernbert neomme ultrabert")
 """Model types whose masked-language loss is taken in fp32."""
 LOCAL_TABLES = _types(
-    "gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text gemma4_unified gemma4_unified_text modernbert modernbert-decoder olmo3"
+    """gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text gemma4_unified gemma4_unified_text modernbert modernbert-decoder
+    olmo3 ultrabert"""
 )
 """Model types whose windowed layers rotate by tables of their own."""
 WIDE_SCORES = _types("codegen gpt_neo gptj")
 """Model types whose plain attention casts queries and keys to fp32."""
 
-PER_TOKEN_POSITIONS = _types("biogpt camembert data2vec-text opt roberta roberta-prelayernorm whisper xlm-roberta xlm-roberta-xl xmod")
+PER_TOKEN_POSITIONS = _types(
+    "tapas biogpt camembert data2vec-text opt roberta roberta-prelayernorm whisper xlm-roberta xlm-roberta-xl xmod"
+)
 """Model types that compute a position for each token from the mask or the input."""
-KEPT_POSITIONS = _types("albert bert bert-generation distilbert electra ernie mobilebert roc_bert")
+KEPT_POSITIONS = _types("albert bert bert-generation distilbert electra ernie layoutlm mobilebert roc_bert")
 """Model types that keep their positions as a buffer."""
 SHIFTED_LOGITS = _types("bart bigbird_pegasus blenderbot blenderbot-small marian mbart mvp pegasus plbart")
 """Model types that add a buffer to the logits of their decoder."""
@@ -65,7 +75,9 @@ RELATIVE = _types("longt5 mt5 pop2piano switch_transformers t5 umt5")
 
 
 ROTARY: dict[str, frozenset[str]] = {
-    "joined": _types("bamba glm4_moe laguna minimax_m2 nemotron phi3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"),
+    "joined": _types(
+        """bamba glm4_moe laguna minimax_m2 minimax_m3_vl_text nemotron phi3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"""
+    ),
     "wide": _types("flex_olmo olmo olmo2 olmo3 olmo_hybrid"),
     "complex": _types("llama4 llama4_text"),
     "each": _types("gptj"),
@@ -76,7 +88,7 @@ ROTARY: dict[str, frozenset[str]] = {
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
 }
 """Style of rotary positions (see `attention`) to the model types that write them so; all others write them as Llama does."""
-TOKEN_TABLES = _types("qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_text qwen3_vl_moe_text qwen3_vl_text")
+TOKEN_TABLES = _types("""modernbert-decoder qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_text qwen3_vl_moe_text qwen3_vl_text""")
 """Model types whose rotary tables have a row for each token of the batch."""
 ROTARY_SHARE = {
     0.25: _types("gpt_neox qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next stablelm"),
@@ -88,7 +100,7 @@ CHOSEN_SCORES = _types("aria_text gpt_oss granitemoe granitemoe_swa granitemoehy
 """Model types that take a softmax over the chosen experts' logits alone."""
 SIGMOID_SCORES = _types(
     """bailing_hybrid deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_linear minimax_m2
-    solar_open"""
+    minimax_m3_vl_text solar_open"""
 )
 """Model types that score each expert by a sigmoid."""
 WIDE_ROUTERS = _types(
@@ -109,7 +121,7 @@ MAYBE_NORMALIZED = _types(
 """Model types whose config says whether chosen scores are divided by their sum."""
 NORMALIZED = _types("bailing_hybrid kimi_linear")
 """Those of them where they are unless it says otherwise."""
-PER_TOKEN_TYPES = _types("camembert data2vec-text roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
+PER_TOKEN_TYPES = _types("camembert data2vec-text layoutlm roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
 """Model types that make token types for each token."""
 
 
@@ -134,7 +146,7 @@ def written(c: Config, document: Tree) -> Tree:
             _head(c, part)
         if kind == "experts":
             _router(c, part)
-            if model_type == "gpt_oss":
+            if model_type in ("gpt_oss", "minimax_m3_vl_text"):
                 part["expert"] = {"clamped": True} | part["expert"]
     _two_stacks(model_type, document.get("parts", {}))
     return document
@@ -187,6 +199,12 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["ungrouped"] = True
     if c.model_type == "whisper":
         facts["contiguous"] = True
+    if c.model_type in PLAIN_ONLY:
+        facts["plain"] = True
+    if c.model_type == "xglm":
+        facts["floored"] = True
+    if c.model_type in ("granite_swa", "granitemoe_swa"):
+        facts["sink_scale"] = True
     if style := next((style for style, types in ROTARY.items() if c.model_type in types), None):
         facts["rotary_style"] = style
     if style := next((style for style in ("unit", "late", "power") if c.model_type in NORMS[style]), None):
@@ -255,6 +273,8 @@ def _router(c: Config, part: Tree) -> None:
         facts["wide"] = True
     if c.model_type in NARROW_SHARES:
         facts["narrow"] = True
+    if c.model_type == "aria_text":
+        facts |= {"upcast": False, "narrow": True}
     if c.model_type == "hunyuan_v1_moe":
         facts |= {"wide": True, "held_wide": True}
     if c.model_type in ("ernie4_5_moe", "ernie4_5_vl_moe"):

@@ -160,9 +160,9 @@ def layered(path: str, axes: Sequence[Sequence[str]], build: Callable[..., Tree]
 def learned_activation(activation: str, path: str) -> Tree:
     """The parameters of an activation that is learned; most have none.
 
-    xIELU (Huang & Schlag 2024) has two slopes, PReLU (He et al. 2015) one, each a tensor of one element.
+    PReLU (He et al. 2015) has a slope, a tensor of one element; the two of xIELU belong to the network that it is in.
     """
-    slopes = {"xielu": ("alpha_p", "alpha_n"), "prelu": ("weight",)}.get(activation, ())
+    slopes = {"prelu": ("weight",)}.get(activation, ())
     return {f"slope_{slope}": tree(kind="tensor", shape=[1], path=f"{path}.{slope}", component="feed_forward") for slope in slopes}
 
 

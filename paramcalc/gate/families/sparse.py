@@ -300,8 +300,8 @@ def minimax_m3(c: Config) -> Tree:
     return decoder(
         c,
         attend=attend,
-        feed=partial(feed_forward, bias=False, size=c.size("dense_intermediate_size"), fused=True),
-        experts=partial(OF_ITS_SIZE, shared=1, shared_size="shared_intermediate_size", shared_fields={"fused": True}),
+        feed=partial(feed_forward, bias=False, size=c.size("dense_intermediate_size"), fused=True, clamped=True),
+        experts=partial(OF_ITS_SIZE, shared=1, shared_size="shared_intermediate_size", shared_fields={"fused": True, "clamped": True}),
         sees=lambda c: per_layer(c, "layer_types", M3_SIGHTS, sight),
         feeds=lambda c: per_layer(c, "mlp_layer_types", SPARSE, network, other="dense"),
         beside=beside,

@@ -69,6 +69,14 @@ class Attention(Block):
     """Whether a position bias of the layer, or of the first of its layers, is added to the scores (T5)."""
     sinks: bool = False
     """One learned logit per head that takes attention away from all tokens (gpt-oss)."""
+    sink_scale: bool = False
+    """Whether the reference scales the result by what sinks leave, instead of putting them beside the scores (Granite)."""
+    plain: bool = False
+    """Whether the reference does not hand it to torch's kernels (`sdpa`) but computes it in plain operations."""
+    floored: bool = False
+    """Whether its plain attention bounds masked scores below, and layers are handed the mask as an argument (XGLM)."""
+    padding: bool = False
+    """Whether the reference makes a mask of padding and hands it to the kernel, whatever it hides (LayoutLM)."""
     window: Count | None = None
     """Tokens a query can look back (sliding window, Beltagy et al. 2020)."""
     chunk: Count | None = None
@@ -250,7 +258,11 @@ class Attention(Block):
             upcast=self.upcast,
             wide_scores=self.wide_scores,
             ungrouped=self.ungrouped,
-            handed=self.handed_mask,
+            handed=self.handed_mask or self.floored,
+            plain=self.plain,
+            floored=self.floored,
+            sink_scale=self.sink_scale,
+            padding=self.padding,
         )
         if gate is not None or self.gate_proj:
             weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
@@ -26,6 +26,11 @@ class Dense(Block):
     transposed: bool = False
     """Whether the weight is stored [inputs, outputs]."""
     activation: Activation | None = None
+    first: bool = False
+    """Whether it reads the first token of each sequence alone (BERT's pooler)."""
+    side: Literal["computed", "idle"] | None = None
+    """Whether what it makes leaves the stream as it was: computed and handed out (a pooler behind which the head does not stand), or
+    not used in training (ESM's contacts)."""
 
     def parameters(self, at: Place) -> Iterator[Row]:
         inputs = Size(self.inputs, "inputs") if self.inputs else at.width
@@ -34,5 +39,9 @@ class Dense(Block):
             yield row._replace(name=row.name.removeprefix("dense."))
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        made = tape.linear("", x)
-        return tape.activation(self.activation, made) if self.activation else made
+        if self.side == "idle":
+            return x
+        made = tape.linear("", tape.first(x) if self.first else x)
+        if self.activation:
+            made = tape.activation(self.activation, made)
+        return x if self.side else made

@@ -53,6 +53,8 @@ class Router(BaseModel):
     """Whether the router's weight is fp32 in the reference whatever the model's format, so that no copy of it is made."""
     scaled: bool = False
     """Whether it normalises what it reads without a gain and scales it by a vector, and each expert's share by a number (Gemma 4)."""
+    upcast: bool = True
+    """Whether scores are made in fp32; in the logits' format else (Aria)."""
     narrow: bool = False
     """Whether the shares are cast to the stream's format before experts' outputs are multiplied by them (Qwen3)."""
     correction: bool = False
@@ -192,14 +194,21 @@ class Experts(Block):
             logits = tape.linear("router", tape.scale(tape.multiply(normal, tape.weight("router_scale"))))
         else:
             logits = tape.linear("router", x)
-        shares = tape.chosen(logits, self.visited, router.scores, normalized=router.normalized, floor=router.floor)
+        shares = tape.chosen(logits, self.visited, router.scores, normalized=router.normalized, floor=router.floor, upcast=router.upcast)
         if router.scaled:
             shares = tape.multiply(shares, tape.of_each("expert_scale", shares))
         return tape.cast(shares, x.dtype) if router.narrow else shares
 
     def _shared(self, tape: Tape, x: Value) -> Value:
         assert self.shared is not None
-        inner = tape.feed_forward(x, self.shared.activation, gated=self.shared.gated, fused=self.shared.fused, prefix="shared_expert.")
+        inner = tape.feed_forward(
+            x,
+            self.shared.activation,
+            gated=self.shared.gated,
+            fused=self.shared.fused,
+            clamped=self.shared.clamped,
+            prefix="shared_expert.",
+        )
         made = tape.linear("shared_expert.down_proj", inner)
         return tape.multiply(tape.unary("sigmoid", tape.linear("shared_expert_gate", x)), made) if self.shared.gate else made
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place, Share
-from paramcalc.model.rows import Row, linear
+from paramcalc.model.rows import WEIGHT, Row, linear
 from paramcalc.words.sizes import Size
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class FeedForward(Block):
     transposed: bool = False
     """Whether weights are stored [inputs, outputs], as GPT-2's are."""
     activation: Activation = "silu"
+    clamped: bool = False
+    """Whether gate and up are bounded, and gate · σ(α · gate) · (up + 1) is what enters the last projection (MiniMax M3)."""
     inputs: Count | None = None
     outputs: Count | None = None
     """Both are the stream's width where left out."""
@@ -52,10 +54,11 @@ class FeedForward(Block):
             if self.gated:
                 yield from linear("gate_proj", size, inputs, bias=self.has_bias("gate"), split=0, transposed=self.transposed)
             yield from linear("up_proj", size, inputs, bias=self.has_bias("up"), split=0, transposed=self.transposed)
+        if self.activation == "xielu":
+            yield from (Row(f"alpha_{sign}", (1,), WEIGHT, role="slope") for sign in "pn")
         yield from linear("down_proj", outputs, size, bias=self.has_bias("down"), split=1, transposed=self.transposed)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        inner = tape.dropout(
-            tape.feed_forward(x, self.activation, gated=self.gated, fused=self.fused, scaled=self.scaled), self.activation_dropout
-        )
+        made = tape.feed_forward(x, self.activation, gated=self.gated, fused=self.fused, clamped=self.clamped, scaled=self.scaled)
+        inner = tape.dropout(made, self.activation_dropout)
         return tape.dropout(tape.linear("down_proj", inner), self.dropout)

@@ -22,6 +22,8 @@ class Head(Block):
     inputs: Count | None = None
     """The stream's width if left out."""
     bias: bool = False
+    bias_apart: bool = False
+    """Whether the reference adds it to the product, whose format it may widen, and not in it (ESM)."""
     next_token: bool | None = None
     """Whether the loss is that of predicting the next token, for which the reference makes logits fp32 and shifts labels; where left
     out, it is so for models whose layers see earlier tokens only."""
@@ -50,6 +52,8 @@ class Head(Block):
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         logits = tape.cast(tape.linear("", tape.cast(x, tape.stream_dtype)), "fp32") if self.narrow else tape.linear("", x)
+        if self.bias_apart:
+            logits = tape.add(logits, tape.weight("bias"))
         if self.shifted:
             logits = tape.add(logits, tape.constant(1, self.outputs, tape.stream_dtype, "bias of logits"))
         return tape.scale(tape.unary("tanh", tape.scale(logits))) if self.softcap else logits
