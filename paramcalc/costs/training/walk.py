@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from paramcalc.costs.training import flow
@@ -10,14 +10,14 @@ from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
 from paramcalc.costs.training.loss import CONTRASTS, LOSSES, Loss, alignments
 from paramcalc.costs.training.model_tape import ModelTape
-from paramcalc.model.architecture import Architecture, joined
+from paramcalc.costs.training.within import Within, forward, placed
+from paramcalc.model.architecture import Architecture
 from paramcalc.model.blocks.attention import Attention
 from paramcalc.model.blocks.contrast import Contrast
 from paramcalc.model.blocks.embedding import Embedding
 from paramcalc.model.blocks.head import Head
-from paramcalc.model.blocks.tensor import Tensor
 from paramcalc.model.parts import Block, Group, Place
-from paramcalc.model.tape import FP32, Storage, Value
+from paramcalc.model.tape import Storage, Value
 from paramcalc.words.errors import UsageError
 from paramcalc.words.sizes import Size
 
@@ -77,6 +77,7 @@ class Walk:
         """Whether two towers end in vectors that are compared."""
         self.reads = any(isinstance(block, Embedding) and not place.tower for block, place in architecture.blocks())
         """Whether it looks tokens up; a tower beside that is left out, unless its end is compared with the other's."""
+        self.within = Within(tape, self.skipped)
         self.traced: dict[tuple[str, bool, bool, str], Segment] = {}
 
     def record(self) -> list[Segment]:
@@ -258,42 +259,11 @@ class Walk:
         if self.pending:
             self.tape.beside(*self.pending)
             self.pending = None
-        made = self._inside(layer, entry, at)
+        made = self.within.part(layer, entry, at)
         done = Segment(at.part, Ops(self.tape.ops), entry, made, 1, True, frozen, layer.stored == 1)
         self.tape.ops, self.tape.frozen, self.tape.copies = ops, False, copies
         self.traced[key] = done
         return done
-
-    def _inside(self, part: Block | Group, x: Value, at: Place) -> Value:
-        """A layer, or a part of one: everything within is one segment."""
-        if isinstance(part, Block):
-            return forward(self.tape, part, x, at)
-        if part.kinds:
-            raise UsageError(f"layers within the layer {at.part} are not modelled in training", place="model")
-        steps = flow.steps(part)
-        used = set().union(*(flow.names(step) for step in steps))
-        for name in part.parts:
-            if name not in used:
-                self._aside(part.parts[name], placed(part.parts[name], name, at))
-        for _ in range(part.repeat):
-            for step in steps:
-                x = flow.run(step, x, self._applier(part, at), self._wide_sum if part.wide else self.tape.add)
-        return x
-
-    def _wide_sum(self, x: Value, y: Value) -> Value:
-        return self.tape.add(self.tape.cast(x, FP32), y)
-
-    def _aside(self, part: Block | Group, at: Place) -> None:
-        """A part of a layer that the stream does not pass."""
-        if isinstance(part, Embedding) and part.index == "relative":
-            self.tape.beside(part, at)
-        elif isinstance(part, Tensor) and part.relative:
-            forward(self.tape, part, None, at)
-        else:
-            self.skipped.append(f"{at.part}, which stands beside the stream")
-
-    def _applier(self, group: Group, at: Place) -> Callable[[str, Value], Value]:
-        return lambda name, x: self._inside(group.parts[name], x, placed(group.parts[name], name, at))
 
     def _close(self) -> None:
         """End the segment that is being recorded, if there is one."""
@@ -303,34 +273,6 @@ class Walk:
         self.entry = self.stream
 
 
-def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Value:
-    """A block's forward pass. Refuses what is not known."""
-    tape.enter(block, place)
-    try:
-        return tape.after(block, place, block.forward(tape, x, place))  # type: ignore[arg-type]
-    except NotImplementedError as error:
-        raise UsageError(
-            f"the activations of {place.part} are not known: {error}",
-            place="model",
-            hint="count and infer know this architecture; train does not yet",
-        ) from error
-
-
 def optional(layer: Block | Group) -> bool:
     """Whether a layer is left out where its cross attention has nothing to read."""
     return isinstance(layer, Group) and any(isinstance(part, Attention) and part.optional for part in layer.parts.values())
-
-
-def placed(part: Block | Group, name: str, at: Place, *, layer: bool = False) -> Place:
-    """Where a part stands, without the counting of copies."""
-    path = joined(at.path, part.path if part.path is not None else "" if layer else name)
-    place = at._replace(path=path, part=f"{at.part}.{name}" if at.part else name)
-    if isinstance(part, Block):
-        return place
-    return place._replace(
-        width=Size(part.width, f"{name}.width") if part.width else at.width,
-        tokens=at.tokens if part.tokens is None else part.tokens,
-        cached=at.cached if part.cache is None else part.cache,
-        tower=part.tower or at.tower,
-        image=at.image if part.image is None else tuple(part.image),
-    )
