@@ -251,6 +251,26 @@ def ctc(c: Config) -> Tree:
     return document(c, parts | {"head": head}, width=width, cache=False)
 
 
+def transducer(c: Config) -> Tree:
+    """An encoder of frames and a network of the words so far, whose sum a dense layer tells the next word from (RNN-T, Graves
+    2012), and by how many frames to go on (TDT, Xu et al. 2023)."""
+    if not c.architecture().endswith(("ForRNNT", "ForTDT")) and c.architecture():
+        refuse(c)
+    part, width, vocabulary = c.part("encoder_config"), c.size("decoder_hidden_size"), c.size("vocab_size")
+    steps = len(c.listed("durations") or []) if c.model_type == "parakeet_tdt" else 0
+    parts = nested(part, "encoder", "encoder")
+    parts["encoder_projector"] = dense("encoder_projector", part.size("hidden_size"), width)
+    parts["decoder"] = {
+        "path": "decoder",
+        "width": width,
+        "embedding": {"vocabulary": vocabulary, "path": "embedding"},
+        "lstm": {"kind": "recurrent", "path": "lstm", "layers": c.size("num_decoder_layers")},
+        "projector": dense("decoder_projector", width, width),
+    }
+    parts["head"] = dense("joint.head", width, vocabulary + steps) | {"component": "head"}
+    return document(c, parts, width=width, cache=False)
+
+
 FAMILIES = {
     "granite_speech5_ctc": ctc,
     "granite_speech5_encoder": granite_encoder,
@@ -258,6 +278,8 @@ FAMILIES = {
     "lasr_encoder": lasr,
     "parakeet_ctc": ctc,
     "parakeet_encoder": parakeet,
+    "parakeet_rnnt": transducer,
+    "parakeet_tdt": transducer,
     "wav2vec2-bert": wav2vec2_bert,
     "wav2vec2-conformer": wav2vec2_conformer,
 }

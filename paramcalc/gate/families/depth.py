@@ -137,8 +137,15 @@ def dpt(c: Config) -> Tree:
     return document(c, parts, tokens=patches(c) + 1, cache=False)
 
 
+def prompted(c: Config) -> Tree:
+    """Three convolutions of a measured, coarse depth, in each step of the fusion."""
+    width = c.size("fusion_hidden_size")
+    steps = {f"convolution_{index}": convolution(f"convolution{index}", 1 if index == 1 else width, width, 3) for index in (1, 2, 3)}
+    return {"prompt": {"path": "prompt_depth_layer", **steps}}
+
+
 def depth_anything(c: Config) -> Tree:
-    """Depth Anything (Yang et al. 2024): DPT's neck on DINOv2."""
+    """Depth Anything (Yang et al. 2024): DPT's neck on DINOv2; Prompt Depth Anything (Lin et al. 2024) is shown a coarse depth."""
     if c.architecture() and not c.architecture().endswith("ForDepthEstimation"):
         refuse(c)
     part, inner, small = c.part("backbone_config"), c.size("fusion_hidden_size"), c.size("head_hidden_size")
@@ -146,6 +153,8 @@ def depth_anything(c: Config) -> Tree:
     c.ignore("head_in_index", "patch_size", "max_depth", "depth_estimation_type")
     parts = tower(part, "backbone", "backbone", task="backbone", tower="") | reassembled(c, c.size("reassemble_hidden_size"))
     parts |= fused(c, c.sizes("neck_hidden_sizes", least=1))
+    if c.model_type == "prompt_depth_anything":
+        parts["fusion"] |= prompted(c)
     half = max(1, inner // 2)
     parts |= {
         "depth_1": convolution("head.conv1", inner, half, 3),
@@ -203,4 +212,9 @@ def choosing(c: Config, widths: Sequence[int]) -> Tree:
     }
 
 
-FAMILIES: dict[str, Callable[[Config], Tree]] = {"depth_anything": depth_anything, "dpt": dpt, "glpn": glpn}
+FAMILIES: dict[str, Callable[[Config], Tree]] = {
+    "depth_anything": depth_anything,
+    "dpt": dpt,
+    "glpn": glpn,
+    "prompt_depth_anything": depth_anything,
+}

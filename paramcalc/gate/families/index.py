@@ -41,7 +41,7 @@ MODULES: dict[str, str] = {
     "codecs": "encodec mimi mimi_decoder mimi_encoder",
     "seamless": "seamless_m4t seamless_m4t_v2",
     "conformer": "granite_speech5_ctc granite_speech5_encoder lasr_ctc lasr_encoder parakeet_ctc parakeet_encoder"
-    " wav2vec2-bert wav2vec2-conformer",
+    " parakeet_rnnt parakeet_tdt wav2vec2-bert wav2vec2-conformer",
     "listening": "audioflamingo3 audioflamingo3_encoder glmasr glmasr_encoder musicflamingo qwen2_audio qwen2_audio_encoder"
     " qwen3_asr qwen3_asr_encoder voxtral voxtral_encoder voxtral_realtime voxtral_realtime_encoder voxtral_realtime_text",
     "opt": "biogpt opt xglm",
@@ -124,6 +124,11 @@ MODULES: dict[str, str] = {
     " minicpm_ocr minicpmv4_6 minicpmv4_7 molmo2 ovis2 pp_chart2table shieldgemma2 step3p7",
     "ocr": "deepseek_ocr2 deepseek_ocr2_encoder deepseek_ocr2_text deepseek_ocr2_vision unlimited_ocr"
     " unlimited_ocr_text unlimited_ocr_vision unlimited_ocr_vision_encoder",
+    "bark": "bark",
+    "clap": "clap clap_audio_model clap_text_model",
+    "dac": "dac fastspeech2_conformer_hifigan speecht5_hifigan",
+    "segmenters": "upernet",
+    "vits": "vits",
     "late": "colmodernvbert colpali colqwen2",
     "poses": "superpoint vitpose vitpose_backbone",
     "udop": "udop",
@@ -142,7 +147,7 @@ MODULES: dict[str, str] = {
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
     "promptable": "sam sam_hq sam_hq_vision_model",
-    "depth": "depth_anything dpt glpn",
+    "depth": "depth_anything dpt glpn prompt_depth_anything",
     "rtdetr": "rt_detr rt_detr_resnet rt_detr_v2",
 }  # fmt: skip
 """Module to the model types it holds."""
