@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from paramcalc.costs.training.job import TrainingJob
+from paramcalc.costs.training.plan import plan_training
 from paramcalc.holdings.counts import Counts, count_architecture
 from paramcalc.holdings.inventory import caches
 from paramcalc.model.architecture import Architecture
@@ -58,3 +60,31 @@ def test_only_an_lstm_has_a_cell_and_only_one_direction_can_decode() -> None:
 def test_a_projection_of_another_network_is_refused() -> None:
     with pytest.raises(InputError, match="only an lstm has a projection"):
         model(type="gru", size=5, projection=3)
+
+
+@pytest.mark.parametrize(("type_", "aside", "begins"), [("lstm", 5, 2), ("gru", 6, 1), ("rnn", 1, 1)])
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("bf16", 2)])
+def test_training_keeps_what_the_kernel_sets_aside_and_the_state_at_the_beginning(
+    type_: str, aside: int, begins: int, precision: str, size: int
+) -> None:
+    """Three layers of 7 units, 2 sequences of 11 tokens: input and output, what is set aside for each layer with the outputs
+    between layers, and the state of each layer."""
+    t, h, layers = 22, 7, 3
+    parts = {
+        "embedding": {"vocabulary": 9, "size": h},
+        "cells": {"kind": "recurrent", "type": type_, "inputs": h, "size": h, "layers": layers},
+    }
+    plan = plan_training(architecture_from({"name": "x", "parts": parts}), TrainingJob(precision=precision, batch_size=2, seq_len=11))
+    assert plan.saved_for_backward == size * (2 * t * h + t * h * (layers * aside + layers - 1) + layers * 2 * h * begins)
+    assert {term.basis for term in plan.terms if term.name == "activations"} == {"model"}
+
+
+def test_both_directions_are_kept_and_autocast_copies_all_weights_for_the_call() -> None:
+    t, h, weights = 22, 7, 2 * 3 * 7 * (7 + 7 + 2)
+    document = {"name": "x", "parts": {"gru": {"kind": "recurrent", "type": "gru", "inputs": h, "size": h, "bidirectional": True}}}
+    plan = plan_training(architecture_from(document), TrainingJob(precision="bf16-mixed", batch_size=2, seq_len=11))
+    kinds = {kept.name: kept.bytes * times for kept, times in plan.kept}
+    assert kinds["reserve space"] == 2 * t * 2 * h * 6
+    assert kinds["recurrent cells"] == 2 * t * 2 * h
+    assert kinds["state at the beginning"] == 2 * 2 * 2 * h
+    assert sum(kept.bytes for kept, _ in plan.kept if kept.name == "cast") == 2 * (weights + t * h)

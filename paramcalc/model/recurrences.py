@@ -75,3 +75,8 @@ class RecurrentTape(ABC):
     @abstractmethod
     def maximum(self, x: Value, y: Value) -> Value:
         """The larger of two elements; both are kept."""
+
+    @abstractmethod
+    def cells(self, x: Value, width: int, state: int, reserve: int) -> Value:
+        """All of the block's recurrent cells in one kernel. Kept are what it reads and makes, the `state` that a sequence begins
+        with, and for each token what the kernel sets aside: both in elements."""

@@ -85,6 +85,10 @@ class Tape(MapTape, RecurrentTape):
         """Whether the block has such a parameter."""
 
     @abstractmethod
+    def names(self) -> list[str]:
+        """The block's parameters."""
+
+    @abstractmethod
     def linear(self, name: str, x: Value) -> Value:
         """x Wᵀ + b of the layer `name`, with whatever adapter stands on it."""
 

@@ -7,6 +7,7 @@ from paramcalc.model.blocks.convolution import Convolution
 from paramcalc.model.blocks.dense import Dense
 from paramcalc.model.blocks.feed_forward import FeedForward
 from paramcalc.model.blocks.norm import Norm
+from paramcalc.model.blocks.recurrent import Recurrent
 from paramcalc.model.blocks.tensor import Tensor
 from paramcalc.model.parts import Block, Group, Place
 from paramcalc.model.tape import Value
@@ -20,7 +21,7 @@ def given(tape: ModelTape, block: Block, place: Place, group: Group) -> Value:
         sound = tape.pixels(width_read(block, place), place.image)
         sound.needs_grad = isinstance(block, Convolution) and block.input_grad
         return sound
-    if isinstance(block, Dense | FeedForward):
+    if isinstance(block, Dense | FeedForward | Recurrent):
         return tape.features(int(block.inputs or place.width))
     if isinstance(block, Convolution):
         channels = int(block.inputs or place.width)

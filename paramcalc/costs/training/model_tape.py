@@ -72,6 +72,9 @@ class ModelTape(AttentionRecorder, MapRecorder):
     def has(self, name: str) -> bool:
         return name in self.rows
 
+    def names(self) -> list[str]:
+        return list(self.rows)
+
     def weight(self, name: str) -> Value:
         return self.parameter(self.rows[name])
 

@@ -116,3 +116,14 @@ class RecurrenceRecorder(Recorder):
     def maximum(self, x: Value, y: Value) -> Value:
         big = x if x.elements >= y.elements else y
         return self.emit("maximum", (x, y), big.tokens, big.width, promoted(x, y), saved=(x.storage, y.storage))
+
+    def cells(self, x: Value, width: int, state: int, reserve: int) -> Value:
+        """`_cudnn_rnn`. Autocast casts all weights into one new buffer for each call (`AutocastRNN.cpp`)."""
+        weights = [self.weight(name) for name in self.names()]
+        if self.autocast is not None:
+            weights = [self.emit("cast", (weight,), weight.tokens, weight.width, self.autocast) for weight in weights]
+        x = self.low(x)
+        begins = self.kept(self.batch * state * BYTES[x.dtype], "state at the beginning")
+        aside = self.kept(x.tokens * reserve * BYTES[x.dtype], "reserve space")
+        saved = (x.storage, begins, aside, *(weight.storage for weight in weights))
+        return self.emit("recurrent cells", (x, *weights), x.tokens, width, x.dtype, saved=saved, keeps_result=True, layout=TOKENS_FIRST)

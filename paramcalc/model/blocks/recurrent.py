@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,8 +11,17 @@ from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, state
 from paramcalc.words.sizes import Size
 
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
+
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 """Matrices that torch.nn stacks into one: the candidate alone, with reset and update, or with input, forget and output."""
+
+RESERVE = {"rnn": 1, "gru": 6, "lstm": 5}
+"""Numbers that cuDNN sets aside for each token and unit of a layer, beside a layer's outputs for the next: fitting what it asked for
+in four layers of 320 units, 736,000,000 bytes for an LSTM and 864,000,000 for a GRU (pytorch/pytorch issue 2895), which are
+(4 · 5 + 3) and (4 · 6 + 3) numbers for each unit of 25,000 tokens. The LSTM's are its gates and its cell. Nobody
+published the simple network's; its outputs are what its derivative needs."""
 
 
 class Recurrent(Block):
@@ -73,3 +82,12 @@ class Recurrent(Block):
         yield state("hidden_state", self.sized.layers, fed_back, dtype="compute", split=None)
         if self.type == "lstm":
             yield state("cell_state", self.sized.layers, size, dtype="compute", split=None)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """By cuDNN, as torch.nn computes it on a GPU. The reserve space is cuDNN's own affair; see `RESERVE`."""
+        size = self.size or int(at.width)
+        fed_back = self.projection or size
+        directions = 2 if self.bidirectional else 1
+        begins = fed_back + (size if self.type == "lstm" else 0)
+        aside = self.layers * RESERVE[self.type] * size + (self.layers - 1) * fed_back
+        return tape.cells(x, directions * fed_back, self.layers * directions * begins, directions * aside)
