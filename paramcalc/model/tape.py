@@ -173,6 +173,10 @@ class Tape(MapTape, RecurrentTape):
         """A tensor without a gradient that the whole model shares (rotary tables, masks): made once, kept once. `argument`: whether
         layers are handed it so that checkpointing keeps it."""
 
+    def buffer(self, width: int, name: str) -> Value:
+        """What the model keeps in its format beside its parameters."""
+        return Value(1, width, self.stream_dtype, Storage(0, name, "model", "buffer"))
+
     @abstractmethod
     def layer_norm(self, x: Value, name: str = "", parts: int = 1, *, unit: bool = False) -> Value:
         """The framework's own layer norm with a `weight` (`unit`: 1 plus that) and a `bias`, of each of `parts` parts of a row."""

@@ -64,6 +64,25 @@ KIMI_SPARSE = {
     "num_expert_group": 2,
     "topk_group": 1,
 }
+MINIMAX = {
+    **TEXT,
+    "layer_types": ["linear_attention", "full_attention"],
+    "max_position_embeddings": 256,
+    "head_dim": 8,
+    "num_local_experts": 6,
+    "num_experts_per_tok": 2,
+    "block_size": 24,
+}
+# Chunks of 24: fewer, whole and more; the reference's experts run in no other format.
+BLOCKS = (
+    *(Setting(length=length) for length in (12, 24, 30, 72, 100)),
+    Setting(attention="eager", length=50),
+    Setting(batch=1, length=100),
+    Setting(checkpointing="full", length=100),
+    Setting(lora="qkv_proj,output_gate", adapter_dtype="fp32", length=100),
+    Setting(lora="output_gate,out_proj", length=30),
+    Setting(autocast=True, length=100),
+)
 # LoRA with the names of the linear layers alone; see NEXT.
 KDA = (
     *(setting for setting in CHUNKED if not setting.lora),
@@ -106,6 +125,7 @@ CASES = [
     hybrid("olmo_hybrid positive", "OlmoHybridForCausalLM", {"linear_allow_neg_eigval": False, "linear_num_key_heads": 6}),
     composite("qwen3_5", "Qwen3_5ForConditionalGeneration", {}),
     composite("qwen3_5_moe", "Qwen3_5MoeForConditionalGeneration", SPARSE, HALF),
+    Case("minimax", "minimax", "MiniMaxForCausalLM", MINIMAX, settings=BLOCKS),
     kimi("kimi_linear", {}),
     kimi("kimi_linear sparse", KIMI_SPARSE, tuple(setting for setting in KDA if setting.precision == "bf16")),
     kimi("bailing_hybrid", {}),

@@ -29,7 +29,7 @@ TEXTS = _types(
 )
 """Those of text whose layers compute more than their parameters show."""
 
-LINEAR = _types("bailing_hybrid kimi_linear olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next")
+LINEAR = _types("bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next")
 """Those with linear attention, in the same way."""
 
 EXACT = (

@@ -8,7 +8,7 @@ from functools import partial
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import image_text
 from paramcalc.gate.families.latent import latent
-from paramcalc.gate.families.llama import LLAMA, OLMO2, PLAIN, UNBIASED, attention, decoder, layer
+from paramcalc.gate.families.llama import LLAMA, OLMO2, PLAIN, UNBIASED, Layout, attention, decoder, layer
 from paramcalc.gate.families.mixtures import FIRST_DENSE, OF_ITS_SIZE, ONE_SHARED, PLAINLY, SPARSE, mixture, stepped
 from paramcalc.gate.families.recipes import Tree, decoder_parts, depth, document, layered, per_layer, rate, rms, tree
 
@@ -96,13 +96,19 @@ def olmo_hybrid(c: Config) -> Tree:
     return document(c, decoder_parts(c, layered("layers.{}", [olmo_mixers(c)], build), rms("norm")))
 
 
+MINIMAX = Layout(LLAMA.norms, ["norm_1", "attention +", "norm_2", "feed_forward +"])
+"""The residual is what the norm made."""
+
+
 def minimax_mixer(c: Config, word: str) -> Tree:
     """Lightning attention, or attention."""
     attend = UNBIASED(c, dropout=rate(c, "attention_dropout"))
     if word == "global":
         return attend
     sizes = {key: attend[key] for key in ("heads", "head_dim")}
-    return tree(kind="lightning_attention", path="self_attn", **sizes, names={"gate_proj": "output_gate"})
+    chunk, activation = c.optional("block_size"), c.text("hidden_act", "silu")
+    names = {"gate_proj": "output_gate"}
+    return tree(kind="lightning_attention", path="self_attn", **sizes, chunk=chunk, activation=activation, names=names)
 
 
 def minimax_mixers(c: Config) -> list[str]:
@@ -194,7 +200,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "qwen3_5": QWEN_IMAGES,
     "qwen3_5_moe": QWEN_IMAGES,
     "olmo_hybrid": olmo_hybrid,
-    "minimax": partial(decoder, attend=minimax_mixer, experts=OF_ITS_SIZE, sees=minimax_mixers),
+    "minimax": partial(decoder, layout=MINIMAX, attend=minimax_mixer, experts=OF_ITS_SIZE, sees=minimax_mixers),
     "kimi_linear": kimi_linear,
     "bailing_hybrid": bailing_hybrid,
 }
