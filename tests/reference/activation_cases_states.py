@@ -45,8 +45,8 @@ GATED = (
     Setting(batch=1, length=5),
     Setting(checkpointing="full"),
     Setting("bf16-mixed", checkpointing="full"),
-    Setting(lora="q_proj,linear_x", adapter_dtype="fp32"),
-    Setting("bf16-mixed", lora="linear_x,linear_y,linear_out"),
+    Setting(lora="q_proj,linear_x,in_proj", adapter_dtype="fp32"),
+    Setting("bf16-mixed", lora="all-linear"),
 )
 WEIGHED = (
     *(Setting(attention="eager", length=length) for length in (5, 12)),
@@ -58,6 +58,7 @@ WEIGHED = (
     Setting(attention="eager", lora="key,value"),
     Setting("bf16-mixed", "eager", lora="all-linear"),
 )
+CONVOLVED = tuple(setting for setting in GATED if setting.precision == "bf16")
 SPARSE = tuple(setting for setting in MIXED if setting.precision == "bf16")
 # The grouped product of experts takes no fp32.
 
@@ -251,5 +252,39 @@ CASES = [
         "RwkvForCausalLM",
         {"vocab_size": 97, "hidden_size": 48, "attention_hidden_size": 40, "num_hidden_layers": 3, "intermediate_size": 56},
         WEIGHED,
+    ),
+    states(
+        "lfm2",
+        "Lfm2ForCausalLM",
+        {**TEXT, "pad_token_id": 0, "num_hidden_layers": 3, "layer_types": ["conv", "conv", "full_attention"], "block_multiple_of": 8},
+        GATED,
+    ),
+    states(
+        "lfm2_moe",
+        "Lfm2MoeForCausalLM",
+        {
+            **TEXT,
+            "pad_token_id": 0,
+            "num_hidden_layers": 3,
+            "layer_types": ["conv", "conv", "full_attention"],
+            "moe_intermediate_size": 40,
+            "num_dense_layers": 1,
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+        },
+        CONVOLVED,
+    ),
+    states(
+        "lfm3",
+        "Lfm3ForCausalLM",
+        {
+            **TEXT,
+            "pad_token_id": 0,
+            "num_hidden_layers": 4,
+            "layer_types": ["conv", "sliding_attention", "full_attention", "conv"],
+            "head_dim": 16,
+            "sliding_window": 9,
+        },
+        GATED,
     ),
 ]

@@ -20,7 +20,7 @@ IMAGES = _types("beit clip deit dinov2 dinov2_with_registers resnet siglip vit")
 SOUND = _types("data2vec-audio hubert unispeech unispeech-sat wav2vec2")
 """Those that hear sound of any length."""
 
-RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba mamba mamba2 nemotron_h recurrent_gemma rwkv")
+RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba lfm2_moe lfm3 mamba mamba2 nemotron_h recurrent_gemma rwkv")
 """Those whose layers carry a state, as transformers computes them where no kernels are installed beside it."""
 
 TEXTS = _types(

@@ -53,7 +53,7 @@ PLAIN_ONLY = _types(
 WIDE_LOSS = _types("esmc eurobert modernbert neomme ultrabert")
 """Model types whose masked-language loss is taken in fp32."""
 LOCAL_TABLES = _types(
-    """gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text gemma4_unified gemma4_unified_text modernbert modernbert-decoder
+    """gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text gemma4_unified gemma4_unified_text lfm3 modernbert modernbert-decoder
     olmo3 ultrabert"""
 )
 """Model types whose windowed layers rotate by tables of their own."""
@@ -78,7 +78,7 @@ ROTARY: dict[str, frozenset[str]] = {
     "joined": _types(
         """bamba glm4_moe laguna minimax_m2 minimax_m3_vl_text nemotron phi3 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next"""
     ),
-    "wide": _types("flex_olmo olmo olmo2 olmo3 olmo_hybrid"),
+    "wide": _types("flex_olmo lfm3 olmo olmo2 olmo3 olmo_hybrid"),
     "complex": _types("llama4 llama4_text"),
     "each": _types("gptj"),
     "each_wide": _types("codegen"),
@@ -99,7 +99,7 @@ ROTARY_SHARE = {
 CHOSEN_SCORES = _types("aria_text gpt_oss granitemoe granitemoe_swa granitemoehybrid granitemoeshared jetmoe")
 """Model types that take a softmax over the chosen experts' logits alone."""
 SIGMOID_SCORES = _types(
-    """bailing_hybrid deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_linear minimax_m2
+    """bailing_hybrid deepseek_v3 deepseek_v32 dots1 exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_linear lfm2_moe minimax_m2
     minimax_m3_vl_text solar_open"""
 )
 """Model types that score each expert by a sigmoid."""
@@ -273,7 +273,7 @@ def _router(c: Config, part: Tree) -> None:
         facts["wide"] = True
     if c.model_type in NARROW_SHARES:
         facts["narrow"] = True
-    if c.model_type == "aria_text":
+    if c.model_type in ("aria_text", "lfm2_moe"):
         facts |= {"upcast": False, "narrow": True}
     if c.model_type == "hunyuan_v1_moe":
         facts |= {"wide": True, "held_wide": True}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import CacheRow, Row, conv_state, depthwise, linear
+
+if TYPE_CHECKING:
+    from paramcalc.model.tape import Tape, Value
 
 
 class ShortConvolution(Block):
@@ -18,6 +21,7 @@ class ShortConvolution(Block):
     """
 
     home: ClassVar[str] = "convolution"
+    packages: ClassVar[str] = "causal-conv1d"
 
     kernel: Count
     bias: bool = False
@@ -30,3 +34,10 @@ class ShortConvolution(Block):
 
     def cache(self, at: Place) -> Iterator[CacheRow]:
         yield conv_state(at.width, self.sized.kernel)
+
+    def forward(self, tape: Tape, x: Value, at: Place) -> Value:
+        """As transformers computes it without the kernel of causal-conv1d (`Lfm2ShortConv`)."""
+        whole = tape.linear("in_proj", x)
+        enters, leaves, mixed = (tape.slice(whole, x.width) for _ in range(3))
+        mixed = tape.causal_convolution("conv", tape.multiply(enters, mixed), self.kernel)
+        return tape.linear("out_proj", tape.multiply(leaves, mixed))
