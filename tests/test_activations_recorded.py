@@ -26,7 +26,7 @@ OTHER = [model for model in MODELS if model["config"]["model_type"] not in check
 def job(settings: dict[str, Any]) -> TrainingJob:
     """The options that are the settings of a record."""
     options = {"batch_size": settings["batch"], "seq_len": settings["length"]}
-    same = ("precision", "attention", "checkpointing", "autocast", "audio_seconds")
+    same = ("precision", "attention", "checkpointing", "autocast", "audio_seconds", "images")
     options |= {name: settings[name] for name in same if name in settings}
     if "lora" in settings:
         options |= {"method": "lora", "lora_r": 8, "lora_targets": settings["lora"], "adapter_dtype": settings.get("adapter_dtype", "bf16")}

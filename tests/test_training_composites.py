@@ -39,3 +39,50 @@ def test_layers_that_read_images_are_left_out_of_a_text_alone_and_that_is_said()
     assert "text.layers.cross reads images and is left out where there are none" in made.warnings
     with pytest.raises(UsageError, match="left out"):
         plan("mllama", pp=2)
+
+
+PICTURED: dict[str, Any] = {"batch_size": 2, "precision": "fp32"}
+
+
+def test_tokens_that_stand_for_images_are_part_of_the_sequence() -> None:
+    """24 / 8 patches on each side make nine tokens; two images of them are more than twelve."""
+    with pytest.raises(UsageError, match="2 images of 9 tokens do not fit into 12"):
+        plan("llava", images=2)
+
+
+def test_the_logits_are_as_many_with_images_as_without() -> None:
+    def logits(images: int) -> int:
+        return sum(tensor.bytes for tensor, _ in plan("llava", images=images, **PICTURED).kept if tensor.where == "loss")
+
+    assert logits(1) == logits(0)
+
+
+def test_pixels_are_handed_in_beside_the_tokens() -> None:
+    """Of two sequences: token ids and labels of eight bytes, and 3 * 24 * 24 values in fp32 for each image."""
+    text, seen = (plan("llava", images=images, **PICTURED).phases for images in (0, 1))
+    inputs = [next(phase.terms["activations"] for phase in phases if phase.name == "optimizer") for phases in (text, seen)]
+    assert inputs == [2 * 12 * 16, 2 * 12 * 16 + 2 * 3 * 24 * 24 * 4]
+
+
+def test_of_an_encoder_of_which_an_earlier_layer_is_read_the_later_ones_keep_nothing() -> None:
+    """LLaVA reads the last but one of CLIP's two layers."""
+    inside = [times for tensor, times in plan("llava", images=1, **PICTURED).kept if "vision_tower.encoder.layers" in tensor.where]
+    assert set(inside) == {1}
+
+
+@pytest.mark.parametrize("name", ["llava_next", "qwen2_vl"])
+def test_images_that_are_not_modelled_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="sequences with images are not modelled"):
+        plan(name, images=1)
+
+
+def test_a_model_that_reads_text_alone_says_nothing_of_images() -> None:
+    made = plan_training(paramcalc.load("llama-3-8b"), TrainingJob.of(seq_len=12))
+    assert "images" not in {row.name for row in made.inputs}
+    assert ("images", 0) in {(row.name, row.value) for row in plan("llava").inputs}
+
+
+@pytest.mark.parametrize("images", [-1, True, 1.0])
+def test_images_are_a_whole_number(images: Any) -> None:
+    with pytest.raises(UsageError, match="expected a whole number"):
+        plan("llava", images=images)

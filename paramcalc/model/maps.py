@@ -35,6 +35,14 @@ class MapTape(ABC):
         """The framework's own group norm with a `weight` and a `bias`."""
 
     @abstractmethod
+    def rest(self, x: Value) -> Value:
+        """All tokens of each sequence but the first."""
+
+    @abstractmethod
+    def insert(self, x: Value, features: Value) -> Value:
+        """The stream with features in the place of the tokens that stand for them."""
+
+    @abstractmethod
     def hide(self, x: Value, instead: Value) -> Value:
         """Some tokens of the stream written over, in its own memory."""
 

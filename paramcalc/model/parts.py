@@ -118,6 +118,8 @@ class Group(Part):
     """How many equal copies stand one after another."""
     image: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     """Height and width of the images that it reads, in pixels."""
+    used: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None
+    """Of a tower's layers, how many come before what is read of it; the others are computed and let go."""
     sound_rate: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None
     """What it reads of each second of sound, of a length that the caller chooses: so many samples, or frames of features."""
     tower: str | None = None

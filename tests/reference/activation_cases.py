@@ -17,6 +17,7 @@ class Setting(NamedTuple):
     adapter_dtype: str = ""
     autocast: bool = False
     audio_seconds: float = 0.0
+    images: int = 0
 
 
 class Case(NamedTuple):

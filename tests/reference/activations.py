@@ -81,7 +81,15 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
         return {"input_ids": ids, "pixel_values": torch.empty(b, 3, side, side, dtype=dtype, device="cuda"), "return_loss": True}
     if case.task == "classification":
         return {"input_ids": ids, "labels": torch.zeros(b, dtype=torch.long, device="cuda")}
+    if setting.images:
+        return pictures(model.config, b * setting.images, dtype) | {"input_ids": ids, "labels": ids.clone()}
     return {"input_ids": ids, "labels": torch.zeros(b, s, dtype=torch.long, device="cuda")}
+
+
+def pictures(config: Any, count: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """So many images as a model of images and text takes them."""
+    side = config.vision_config.image_size
+    return {"pixel_values": torch.empty(count, 3, side, side, dtype=dtype, device="cuda")}
 
 
 class Kept:

@@ -18,6 +18,21 @@ TEXTS = (
     Setting(lora="all-linear", adapter_dtype="fp32"),
 )
 """Text alone: the tower's weights are there, and nothing of it runs."""
+PICTURES = (
+    Setting(images=1),
+    Setting(attention="eager", images=1),
+    Setting("fp32", images=1),
+    Setting("bf16-mixed", images=1),
+    Setting("bf16-mixed", "eager", images=1),
+    Setting(batch=1, length=20, images=2),
+    Setting("bf16-mixed", batch=1, length=20, images=2),
+    Setting(checkpointing="full", images=1),
+    Setting("bf16-mixed", checkpointing="full", images=1),
+    Setting(lora="q_proj,v_proj", images=1),
+    Setting(lora="all-linear", adapter_dtype="fp32", images=1),
+    Setting(lora="all-linear", adapter_dtype="fp32", checkpointing="full", images=1),
+)
+"""With images in every sequence."""
 VISION = {
     "hidden_size": 48,
     "num_hidden_layers": 2,
@@ -43,7 +58,18 @@ def composite(name: str, architecture: str, text: dict[str, Any], vision: dict[s
 
 LLAMA = {**TEXT, "model_type": "llama"}
 CASES = [
-    composite("llava", "LlavaForConditionalGeneration", LLAMA, CLIP, image_token_id=3),
+    composite("llava", "LlavaForConditionalGeneration", LLAMA, CLIP, image_token_id=3, settings=(*TEXTS, *PICTURES)),
+    composite(
+        "llava siglip",
+        "LlavaForConditionalGeneration",
+        LLAMA,
+        SIGLIP,
+        model_type="llava",
+        image_token_id=3,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        settings=PICTURES,
+    ),
     composite("llava_next", "LlavaNextForConditionalGeneration", LLAMA, CLIP, image_token_id=3),
     composite(
         "llava_onevision",

@@ -17,6 +17,9 @@ def _types(text: str) -> frozenset[str]:
 IMAGES = _types("beit clip deit dinov2 dinov2_with_registers resnet siglip vit")
 """Those that see images, equal to the byte at sizes that their patches divide and that they do not."""
 
+PICTURES = _types("llava")
+"""Those that read text with images in it, equal to the byte with both and with text alone."""
+
 SOUND = _types("data2vec-audio hubert unispeech unispeech-sat wav2vec2")
 """Those that hear sound of any length."""
 

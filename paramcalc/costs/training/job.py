@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from paramcalc.costs.quantization.scheme import NONE, Scheme, scheme_named
 from paramcalc.costs.terms import Input
+from paramcalc.costs.training import checked
 from paramcalc.costs.training.kernels import IMPLEMENTATIONS, SDPA
 from paramcalc.costs.training.loss import LOSSES
 from paramcalc.costs.training.model_tape import Recipe
 from paramcalc.costs.training.optimizers import OPTIMIZERS, optimizer_named
+from paramcalc.costs.training.senses import aligns, image, refuse_unknown_images, refuse_unknown_sound, sound
 from paramcalc.holdings.trainable import ALIASES, METHODS, Method
 from paramcalc.model.architecture import Architecture
-from paramcalc.model.blocks.convolution import Convolution
 from paramcalc.model.blocks.dense import Dense
-from paramcalc.model.blocks.head import Head
-from paramcalc.model.parts import Group
 from paramcalc.words.errors import UsageError
 from paramcalc.words.nearest import did_you_mean
 from paramcalc.words.sizes import MAX_SIZE
@@ -26,8 +24,6 @@ LENGTH = 2048
 """Tokens of a sequence where nothing says; the model's own context where that is shorter."""
 MOST_SECONDS = 86_400
 """Of sound in a sequence: a day."""
-IMAGE = (224, 224)
-"""Height and width of an image where neither the input nor its family says, as the published preprocessors of such models have it."""
 PRECISIONS: dict[str, tuple[str, str | None]] = {
     "fp32": ("fp32", None),
     "bf16": ("bf16", None),
@@ -76,6 +72,8 @@ class TrainingJob(NamedTuple):
     seq_len: int | None = None
     audio_seconds: float | None = None
     """Of sound in a sequence, for a model that hears any length of it."""
+    images: int = 0
+    """In every sequence, of the size that the config says; the tokens that stand for them are part of `seq_len`."""
     grad_accum: int = 1
     """Micro-batches before a step."""
     checkpointing: str = "none"
@@ -167,52 +165,18 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     )
     fixed = architecture.root.tokens
     length = fixed if isinstance(fixed, int) else job.seq_len or _length(architecture)
-    if job.audio_seconds is not None and not architecture.root.sound_rate:
-        raise UsageError(f"{architecture.name} hears no sound, or always the same length of it", place="audio_seconds", hint="leave it out")
-    image, pictures = _sound(job, architecture) if architecture.root.sound_rate else _image(architecture)
+    refuse_unknown_images(architecture, job)
+    refuse_unknown_sound(architecture, job)
+    size, senses = sound(architecture, job) if architecture.root.sound_rate else image(architecture)
     warnings = []
     if job.seq_len and job.seq_len != length:
         warnings.append(f"the model takes {length:,} tokens, whatever seq_len says")
     if architecture.context and length > architecture.context:
         warnings.append(f"{length:,} tokens are more than the {architecture.context:,} that the model was made for")
-    shown = [row for row in _inputs(job, length, scheme, scheme_from) if row.name != "seq_len" or not image or _aligns(architecture)]
-    return Settings(job, method, recipe, scheme, length, (*shown, *pictures), tuple(warnings), image)
-
-
-def _image(architecture: Architecture) -> tuple[tuple[int, ...], list[Input]]:
-    """The size of the images that a model begins with, or none; and what to say about those that it or a tower of it reads."""
-    root = architecture.root
-    towers = [part for part in root.parts.values() if isinstance(part, Group) and part.image]
-    first = next(iter(root.parts.values()), None)
-    if root.image is None and isinstance(first, Convolution) and len(first.axes) == len(IMAGE) and not isinstance(root.tokens, int):
-        return IMAGE, [Input("image_size", _sides(IMAGE), DEFAULT)]
-    sizes = [group.image for group in (root, *towers) if group.image]
-    return tuple(root.image or ()), [Input("image_size", _sides(size), READ) for size in sizes]
-
-
-def _sound(job: TrainingJob, architecture: Architecture) -> tuple[tuple[int, ...], list[Input]]:
-    """How many samples or frames a model hears. Nothing usual is known of how long the sound of a data set is."""
-    if job.audio_seconds is None:
-        raise UsageError(
-            f"{architecture.name} hears sound of any length, and nothing says how much a sequence has",
-            place="audio_seconds",
-            hint="--audio-seconds 10",
-        )
-    if job.seq_len is None and _aligns(architecture):
-        raise UsageError(
-            "the loss aligns labels with sound, and nothing says how many a sequence has", place="seq_len", hint="--seq-len 100"
-        )
-    frames = round(job.audio_seconds * (architecture.root.sound_rate or 0))
-    return (max(1, frames),), []
-
-
-def _aligns(architecture: Architecture) -> bool:
-    """Whether a loss aligns labels with frames: then a sequence has both."""
-    return any(isinstance(block, Head) and block.ctc for block, _ in architecture.blocks())
-
-
-def _sides(image: Sequence[int]) -> str:
-    return " × ".join(map(str, image))
+    shown = [row for row in _inputs(job, length, scheme, scheme_from) if row.name != "seq_len" or not size or aligns(architecture)]
+    if architecture.model_type not in checked.PICTURES:
+        shown = [row for row in shown if row.name != "images"]
+    return Settings(job, method, recipe, scheme, length, (*shown, *senses), tuple(warnings), size)
 
 
 def _length(architecture: Architecture) -> int:
@@ -260,6 +224,8 @@ def _numbers(job: TrainingJob) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_SIZE:
             raise UsageError(f"expected a whole number of at least 1, got {value!r:.40}", place=name)
+    if isinstance(job.images, bool) or not isinstance(job.images, int) or not 0 <= job.images <= MAX_SIZE:
+        raise UsageError(f"expected a whole number of at least 0, got {job.images!r:.40}", place="images")
     seconds = job.audio_seconds
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_SECONDS):
         raise UsageError(f"expected seconds, more than 0 and at most {MOST_SECONDS:,}, got {seconds!r:.40}", place="audio_seconds")

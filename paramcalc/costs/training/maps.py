@@ -37,6 +37,18 @@ class MapRecorder(Recorder):
         saved = (x.storage, statistics, *(weight.storage for weight in weights))
         return self.emit("group norm", (x, *weights), x.tokens, x.width, x.dtype, saved=saved)
 
+    def rest(self, x: Value) -> Value:
+        """A view, of which a dense layer makes a copy unless there is one sequence, or a cast makes one."""
+        made = self.emit("slice", (x,), x.tokens - self.batch, x.width, x.dtype, view=True)
+        self.ops[-1] = self.ops[-1]._replace(passes=False)
+        return self.copy(made) if self.batch > 1 and self.low(x) is x else made
+
+    def insert(self, x: Value, features: Value) -> Value:
+        """Keeps which tokens those are."""
+        wide = self.cast(features, x.dtype)
+        mask = self.kept(x.tokens * BYTES["bool"], "tokens that stand for images")
+        return self.emit("insert", (x, wide), x.tokens, x.width, x.dtype, saved=(mask,), layout=TOKENS_FIRST)
+
     def hide(self, x: Value, instead: Value) -> Value:
         """Keeps which tokens those are."""
         hidden = self.kept(x.tokens * BYTES["bool"], "hidden tokens")

@@ -124,6 +124,7 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
         inputs_need_grad=needs,
         last_n=settings.method.last_n if settings.method.name == "last-n" else 0,
         image=settings.image,
+        images=job.images,
     )
     walk.record()
     return walk, tape

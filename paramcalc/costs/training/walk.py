@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from paramcalc.costs.training import flow
@@ -51,6 +51,7 @@ class Walk:
         inputs_need_grad: bool = False,
         last_n: int = 0,
         image: tuple[int, ...] = (),
+        images: int = 0,
     ) -> None:
         self.architecture = architecture
         self.tape = tape
@@ -58,6 +59,10 @@ class Walk:
         self.inputs_need_grad = inputs_need_grad
         self.last_n = last_n
         self.image = image
+        self.images = images
+        """Of a sequence of text."""
+        self.features: Value | None = None
+        """What the images have become, until it takes the place of tokens."""
         self.segments: list[Segment] = []
         self.skipped: list[str] = []
         self.left_out: list[str] = []
@@ -125,7 +130,10 @@ class Walk:
         if isinstance(part, Block):
             self._block(part, name, place)
         elif part.tower and self.reads and not self.contrasts:
-            self.skipped.append(f"{name} (a {part.tower} tower)")
+            if self.images:
+                self._sees(part, name, place)
+            else:
+                self.skipped.append(f"{name} (a {part.tower} tower)")
         else:
             self._group(part, name, place)
         return self.stream
@@ -142,6 +150,8 @@ class Walk:
         if self.inputs_need_grad and (stream is None or stream.storage.kind == "input"):
             made.needs_grad = True
         self.stream = made
+        if self.features is not None and isinstance(block, Embedding) and stream is None:
+            self.stream, self.features = self._inserted(made, self.features), None
         if isinstance(block, Contrast):
             self.logits = made
             self.stream = CONTRASTS[block.loss](self.tape, made, self.loss)
@@ -172,6 +182,30 @@ class Walk:
             self._close()
             self.tape.source, self.tape.relative = self.stream, None
             self.stream = self.entry = None
+
+    def _sees(self, group: Group, name: str, place: Place) -> None:
+        """An encoder of images, or what stands between it and the text: a batch of all images of all sequences runs through."""
+        self._close()
+        text, batch, given = self.stream, self.tape.batch, self.tape.given
+        self.tape.batch, self.tape.given = batch * self.images, 0
+        self.stream = self.entry = self.features
+        self._group(group, name, place)
+        self._close()
+        self.features, self.stream, self.entry = self.stream, text, text
+        self.tape.batch, self.tape.given = batch, given + self.tape.given
+
+    def _inserted(self, text: Value, features: Value) -> Value:
+        """Embedded tokens, some of which stand for images."""
+        if features.tokens > text.tokens:
+            each = features.tokens // (self.tape.batch * self.images)
+            raise UsageError(
+                f"{self.images:,} images of {each:,} tokens do not fit into {self.tape.length:,}",
+                place="images",
+                hint=f"--seq-len {each * self.images + self.tape.length:,}".replace(",", ""),
+            )
+        if features.width != text.width:
+            raise no_input(Place(width=Size(features.width), part="the images"))
+        return self.tape.insert(text, features)
 
     def _parts_of_stack(self, group: Group, place: Place) -> None:
         """A group's own parts, then its layers; all of it again where the group is repeated."""
@@ -222,18 +256,18 @@ class Walk:
         self.entry = self.stream
 
     def _begin_stack(self, group: Group, place: Place) -> None:
-        """A model that begins with a layer: its first block reads what the caller hands in."""
+        """A model of images or sound that begins with a layer: its first block reads what the caller hands in."""
         kind = next((kind for kind, _ in group.layers.runs()), "")
         layer = group.kinds.get(kind)
         name = next(iter(layer.parts), "") if isinstance(layer, Group) else ""
-        if not isinstance(layer, Group) or not isinstance(layer.parts.get(name), Block):
+        if not place.image or not isinstance(layer, Group) or not isinstance(layer.parts.get(name), Block):
             raise no_input(place)
         first = layer.parts[name]
         self.stream = given(self.tape, first, placed(first, name, placed(layer, kind, place, layer=True)), layer)
 
     def _runs(self, group: Group, place: Place) -> Iterator[tuple[str, int, bool]]:
         """Runs of equal layers; where only the last ones train, divided there."""
-        runs = list(group.layers.runs())
+        runs = list(group.layers.runs() if group.used is None else first(group.layers.runs(), group.used))
         if not self.last_n:
             yield from ((kind, count, False) for kind, count in runs)
             return
@@ -271,6 +305,14 @@ class Walk:
             self.segments.append(Segment(self.name or "model", Ops(self.tape.ops), self.entry, self.stream))
         self.tape.ops = []
         self.entry = self.stream
+
+
+def first(runs: Iterable[tuple[str, int]], count: int) -> Iterator[tuple[str, int]]:
+    """So many of the layers."""
+    for kind, times in runs:
+        if count > 0:
+            yield kind, min(times, count)
+        count -= times
 
 
 def optional(layer: Block | Group) -> bool:

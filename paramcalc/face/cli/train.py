@@ -44,6 +44,7 @@ def run(
     batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences per device.")] = OF.batch_size,
     seq_len: Annotated[int | None, typer.Option("--seq-len", help="Tokens of a sequence.")] = None,
     audio_seconds: Annotated[float | None, typer.Option("--audio-seconds", help="Sound in a sequence, for speech encoders.")] = None,
+    images: Annotated[int, typer.Option("--images", help="Images in a sequence; their tokens are part of it.")] = OF.images,
     grad_accum: Annotated[int, typer.Option("--grad-accum", help="Micro-batches before a step.")] = OF.grad_accum,
     checkpointing: Annotated[str, typer.Option("--checkpointing", help="none, selective or full.")] = OF.checkpointing,
     attention: Annotated[str, typer.Option("--attention", help="eager, sdpa or flash.")] = OF.attention,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.clip import TORCH_ATTENTION
 from paramcalc.gate.families.composite import dense
-from paramcalc.gate.families.recipes import Tree, layer_norm, rms, stack, tree
+from paramcalc.gate.families.recipes import Tree, layer_norm, plain_activation, rms, stack, tree
 from paramcalc.gate.families.vision import token
 
 
@@ -17,8 +17,15 @@ def feature_layers(c: Config) -> int:
 
 def two_layers(c: Config, inputs: int, width: int) -> Tree:
     """LLaVA-1.5 (Liu et al. 2024): two dense layers."""
-    bias = c.flag("multimodal_projector_bias", True)
-    return {"linear_1": dense("linear_1", inputs * feature_layers(c), width, bias), "linear_2": dense("linear_2", width, width, bias)}
+    bias, function = c.flag("multimodal_projector_bias", True), plain_activation(c, "projector_hidden_act")
+    first = dense("linear_1", inputs * feature_layers(c), width, bias) | {"activation": function}
+    return {"linear_1": first, "linear_2": dense("linear_2", width, width, bias)}
+
+
+def patches_alone(c: Config, inputs: int, width: int) -> Tree:
+    """The same behind the patches without the class token, unless that is asked for."""
+    rest = {"rest": {"kind": "pooling", "type": "rest"}}
+    return (rest if c.text("vision_feature_select_strategy", "default") == "default" else {}) | two_layers(c, inputs, width)
 
 
 def normed_two_layers(c: Config, inputs: int, width: int) -> Tree:

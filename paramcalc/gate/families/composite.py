@@ -30,6 +30,7 @@ def image_text(
     narrows: bool = False,
     headed: bool = False,
     ties: bool = True,
+    read: Callable[[Config, Tree], Tree] | None = None,
 ) -> Tree:
     """The parts of such a model under their reference names.
 
@@ -37,7 +38,7 @@ def image_text(
     model's width; `base` is what the whole without its head is called inside the class with one. `flat`: the language
     model's keys may stand at the top; `inner_tie`: the head is also tied where only `text_config` says so; `narrows`: the
     class for causal language modelling is the language model alone; `headed`: the head is the language model's own; `ties`:
-    whether the flag at the top ties at all.
+    whether the flag at the top ties at all; `read`: the encoder with what is read of it.
     """
     task = c.task("generation")
     words = c.part("text_config", flat=flat)
@@ -48,9 +49,11 @@ def image_text(
     parts: Tree = {}
     for name, path in zip(("vision", "video"), vision, strict=False):
         parts |= tower(c.part("vision_config"), name, path)
+        if read:
+            parts[name] = read(c, parts[name])
     if bridge:
-        read = c.part("vision_config").optional("hidden_size") or 1  # a bridge that needs it stands behind a tower that has it
-        parts["projector"] = projector(bridge_path, bridge(c, read, width))
+        inputs = c.part("vision_config").optional("hidden_size") or 1  # a bridge that needs it stands behind a tower that has it
+        parts["projector"] = projector(bridge_path, bridge(c, inputs, width))
     if beside:
         parts |= beside(c, width)
     parts |= nested(words, "text", text, task="causal_lm" if headed else "base")
@@ -58,6 +61,24 @@ def image_text(
     if not headed:
         parts |= head(c, words, task, inner_tie=inner_tie, ties=ties)
     return document(c, parts, width=width, context=words.optional("max_position_embeddings"))
+
+
+def until(group: Tree, last: str, layers: int | None = None) -> Tree:
+    """An encoder of which the model around it reads what one part makes, or so many of its layers."""
+    names = [name for name, part in group.items() if isinstance(part, dict)]
+    if "flow" in group or last not in names:
+        return group
+    found = group | {"flow": [" ".join(names[: names.index(last) + 1])]}
+    if layers is not None:
+        found[last] = found[last] | {"used": layers}
+    return found
+
+
+def layer_features(c: Config, group: Tree) -> Tree:
+    """The output of one layer, counted from the last (LLaVA, Liu et al. 2023)."""
+    chosen, layers = c.value("vision_feature_layer"), c.part("vision_config").optional("num_hidden_layers") or 0
+    number = (layers + 1 + chosen if chosen < 0 else chosen) if isinstance(chosen, int) else 0
+    return until(group, "layers", number) if 1 <= number <= layers else group
 
 
 def part_alone(c: Config, words: Config, task: str) -> Tree:

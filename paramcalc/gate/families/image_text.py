@@ -8,7 +8,7 @@ from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families import bridges as by
-from paramcalc.gate.families.composite import dense, image_text
+from paramcalc.gate.families.composite import dense, image_text, layer_features
 from paramcalc.gate.families.recipes import Tree
 
 IDEFICS: dict[str, Any] = {"vision": ("vision_model",), "bridge_path": "connector", "text": "text_model"}
@@ -84,7 +84,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
         image_text, bridge=partial(by.merged_two_layers, biased=False), vision=("vision_encoder",), bridge_path="vision_projection"
     ),
     "llama4": partial(image_text, bridge=by.adapted, vision=("vision_model",), base="", headed=True, narrows=True),
-    "llava": partial(image_text, bridge=by.two_layers, inner_tie=True),
+    "llava": partial(image_text, bridge=by.patches_alone, read=layer_features, inner_tie=True),
     "llava_next": partial(image_text, bridge=by.newlined),
     "llava_next_video": partial(image_text, bridge=by.pooled_video, inner_tie=True),
     "llava_onevision": partial(image_text, bridge=by.newlined, inner_tie=True),

@@ -41,6 +41,8 @@ class Dense(Block):
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         if self.side == "idle":
             return x
+        if self.inputs and self.inputs != x.width:
+            raise NotImplementedError(f"rows of {x.width:,} where {self.inputs:,} are read")
         made = tape.linear("", tape.first(x) if self.first else x)
         if self.activation:
             made = tape.activation(self.activation, made)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 class Pooling(Block):
     """Maximum or mean over windows of `kernel` positions (LeCun et al. 1998), or the mean over everything (`global`), or one
-    token of each sequence alone: the `first` (a class token), the `last`, the one at which a text ends (`end`), or the first
-    beside the mean of the others (`first_and_mean`). No parameters."""
+    token of each sequence alone: the `first` (a class token), the `last`, the one at which a text ends (`end`), the first
+    beside the mean of the others (`first_and_mean`), or all but the first (`rest`). No parameters."""
 
     home: ClassVar[str] = "other"
 
-    type: Literal["max", "average", "global", "adaptive", "first", "last", "end", "first_and_mean"] = "max"
+    type: Literal["max", "average", "global", "adaptive", "first", "last", "end", "first_and_mean", "rest"] = "max"
     kernel: Count | list[Count] | None = None
     stride: Count | list[Count] | None = None
     """The kernel's size if left out."""
@@ -28,6 +28,8 @@ class Pooling(Block):
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         if self.type in ("first", "last"):
             return tape.first(x)
+        if self.type == "rest":
+            return tape.rest(x)
         if self.type == "end":
             return tape.end_token(x)
         if self.type == "global":
