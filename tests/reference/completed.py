@@ -17,6 +17,10 @@ QWEN4_INDEXER = {
     "indexer_n_heads": 16,
 }
 
+SWIN = {"model_type": "swin", "depths": [2, 2, 18, 2], "embed_dim": 128, "num_heads": [4, 8, 16, 32], "window_size": 12}
+"""The Swin-B of segmenters' and detectors' checkpoints: the default of their classes, shrunk, has heads that do not divide its width,
+which builds but cannot run."""
+
 COMPLETED: dict[str, dict[str, Any]] = {
     "autoformer": {"prediction_length": 24},
     "aya_vision": {
@@ -43,6 +47,7 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "esm": {"vocab_size": 33, "pad_token_id": 1},
     # All layers shared, as by default, builds nothing in this version; gemma4_assistant allows nothing else.
     "gemma4_unified_assistant": {"text_config": {"num_kv_shared_layers": 2}},
+    "grounding-dino": {"backbone_config": SWIN | {"out_features": ["stage2", "stage3", "stage4"]}},
     "granite4_vision": {"deepstack_layer_map": [[3, 6], [7, 12]], "downsample_rate": "2/4"},
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 16, "moe_topk": 2},
@@ -51,6 +56,8 @@ COMPLETED: dict[str, dict[str, Any]] = {
     "image_text/emu3": {"vocabulary_map": {"<image>": 151851, "<|extra_200|>": 151846}},
     "informer": {"prediction_length": 24},
     "lfm2_moe": {"layer_types": (["conv", "conv", "full_attention"] * 11)[:32]},
+    "mask2former": {"backbone_config": SWIN | {"out_features": ["stage1", "stage2", "stage3", "stage4"]}},
+    "mm-grounding-dino": {"backbone_config": SWIN | {"out_features": ["stage2", "stage3", "stage4"]}},
     "ministral": {"head_dim": 128},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "nemotron": {"num_key_value_heads": 8, "head_dim": 128},

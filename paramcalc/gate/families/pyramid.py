@@ -74,6 +74,8 @@ def stage_norms(c: Config, widths: list[int]) -> Tree:
 
 def swin_layer(c: Config, words: Words, width: int, heads: int, bias: Any, **more: Tree) -> Tree:
     window = c.size("window_size")
+    if width % heads:
+        c.fail("num_heads", f"({heads}) does not divide a stage's width ({width})")
     attend = attention(c, words, heads=heads, head_dim=max(1, width // heads), bias=bias, chunk=window * window)
     size = int(c.number("mlp_ratio", 4.0) * width)
     return {
