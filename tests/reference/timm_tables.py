@@ -24,12 +24,16 @@ from paramcalc.gate.networks.index import TABLES
 from paramcalc.gate.networks.options import INERT, laid_over
 
 SOURCES = {
+    "beit": ["beit"],
+    "classic": ["densenet", "vgg"],
     "convnext": ["convnext"],
     "eva": ["eva"],
     "fastvit": ["fastvit"],
     "mobile": ["efficientnet", "mobilenetv3", "mobilenetv5"],
     "regnet": ["regnet"],
+    "repvit": ["repvit"],
     "resnet": ["resnet"],
+    "resnetv2": ["resnetv2"],
     "swin": ["swin_transformer", "swin_transformer_v2"],
     "vit": ["vision_transformer", "deit"],
 }
@@ -80,7 +84,8 @@ def arguments(name: str) -> dict[str, Any]:
         parts = [key for key in ("model_cfg", "block_args") if key == "model_cfg" or "arch_def" in (kwargs.get(key) or {})]
         inside: dict[str, Any] = {}
         for key in parts:
-            inside |= written(kwargs.pop(key, None)) or {}
+            held = written(kwargs.pop(key, None)) or {}
+            inside |= held if isinstance(held, dict) else {"cfg": held}
         raise Caught(cls, kwargs | inside)
 
     entry = model_entrypoint(name)
