@@ -67,7 +67,7 @@ def test_a_pair_keeps_what_its_similarities_are_made_of() -> None:
 
 
 def test_a_pair_has_no_loss_over_a_vocabulary() -> None:
-    with pytest.raises(UsageError, match="compares pairs"):
+    with pytest.raises(UsageError, match="whole sequences"):
         trained(paramcalc.load(CLIP), loss="fused")
 
 
@@ -148,3 +148,42 @@ def test_a_network_that_says_no_size_of_images_gets_a_default_that_is_named() ->
     config = {"model_type": "resnet", "architectures": ["ResNetForImageClassification"], "depths": [1], "hidden_sizes": [8]}
     assert ("image_size", "224 × 224", "default") in trained(paramcalc.load(config)).inputs
     assert ("image_size", "45 × 51", "read") in trained(paramcalc.load(config | {"image_size": [45, 51]})).inputs
+
+
+def test_a_response_norm_keeps_what_it_measures_scales_and_gains() -> None:
+    """Its input; lengths of each channel, their mean, and shares; and the product that the gain scales."""
+    assert seen({"norm": {"kind": "response_norm"}}).saved_for_backward == MAP + 3 * 5 * 4 + 3 * 4 + 3 * 5 * 4 + MAP
+
+
+WINDOWS = {"kind": "window_attention", "heads": 1, "side": 4, "relative": True, "bias": False, "output": False}
+
+
+@pytest.mark.parametrize(("shifted", "copies"), [(False, 1), (True, 3 * 2 * 2)])
+def test_windows_attend_by_themselves(shifted: bool, copies: int) -> None:
+    """6 × 7 positions fill 2 × 2 windows of 4 × 4, for which the map is copied: in each 16 queries, keys and values, and a bias of all
+    pairs, which a mask for shifted windows makes one for each window; queries of a window come with 32 fp32 sums and two seeds."""
+    plan = seen({"attention": WINDOWS | {"shifted": shifted}})
+    tokens = 3 * 4 * 16 * 5 * 4
+    assert plan.saved_for_backward == 5 * tokens + copies * 16 * 16 * 4 + 3 * 4 * 32 * 4 + 16
+
+
+def test_windows_larger_than_a_map_with_biases_for_them_are_refused() -> None:
+    with pytest.raises(UsageError, match="which the reference cannot bias"):
+        seen({"attention": WINDOWS | {"side": 8}})
+
+
+def test_neighbours_side_by_side_are_a_quarter_of_the_positions() -> None:
+    """6 × 7 is filled up to 3 × 4 squares; a dense layer behind them keeps them all."""
+    parts = {"neighbours": {"kind": "space_to_depth"}, "merge": {"kind": "dense", "inputs": 20, "outputs": 10, "bias": False}}
+    assert seen(parts).saved_for_backward == 3 * 12 * 20 * 4
+
+
+def test_a_stage_that_is_recomputed_as_a_whole_keeps_its_input_alone() -> None:
+    layer = {"convolution": CONVOLUTION, "norm": NORM, "activation": RELU}
+    stage = {"layers": {"kinds": {"layer": layer}, "order": "3 layer"}}
+    each = seen({"stage": stage, "last": RELU}, checkpointing="full")
+    once = seen({"stage": stage | {"recomputed": True}, "last": RELU}, checkpointing="full")
+    assert each.saved_for_backward == (3 + 1) * MAP
+    assert once.saved_for_backward == (1 + 1) * MAP
+    ends = [{phase.name: phase.bytes for phase in plan.phases}["backward_end"] for plan in (each, once)]
+    assert ends[0] == ends[1], "every layer has gradients of its own"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ class MapTape(ABC):
     """Operations on maps. A map is a value whose tokens are the positions of a `grid`, batch by batch."""
 
     batch: int
+    length: int
+    """Tokens of one sequence of the stream."""
 
     @abstractmethod
     def convolution(self, x: Value, tokens: int, width: int, kernels: Value | None = None) -> Value:
@@ -67,8 +70,8 @@ class MapTape(ABC):
         """The token at which each text ends, looked up by where its id stands."""
 
     @abstractmethod
-    def vector_norm(self, x: Value) -> Value:
-        """The framework's own Euclidean length of each row."""
+    def vector_norm(self, x: Value, *, parts: int = 1, whole: bool = False) -> Value:
+        """The framework's own Euclidean length of each of `parts` parts of a row, or of each channel over the `whole` of a sequence."""
 
     @abstractmethod
     def times(self, x: Value, number: Value) -> Value:
@@ -87,9 +90,29 @@ class MapTape(ABC):
         """The tokens of all sequences place by place, as torch's own multi-head attention wants them: a copy unless there is one."""
 
     @abstractmethod
-    def distances(self, table: Value, *, made: bool) -> None:
+    def distances(self, table: Value, *, made: bool) -> Value:
         """What the attention that follows adds to its scores: an entry of a table [distances, heads] for each pair of tokens, at indices
         that were `made` on the way."""
+
+    @abstractmethod
+    def keep_apart(self) -> None:
+        """Adds a mask for each window of a shifted map, within which not all positions are neighbours."""
+
+    @abstractmethod
+    def coordinates(self, count: int) -> Value:
+        """So many distances in two dimensions, which the model keeps."""
+
+    @abstractmethod
+    def windows(self, x: Value, side: int, *, shifted: bool) -> AbstractContextManager[Value]:
+        """A map cut into windows of a side, each of which is a sequence as long as this lasts."""
+
+    @abstractmethod
+    def whole_map(self, x: Value, grid: Sequence[int], side: int) -> Value:
+        """Windows put together again, without what filled up the last of them."""
+
+    @abstractmethod
+    def neighbours(self, x: Value, side: int) -> Value:
+        """Each square of positions as one, their channels side by side."""
 
     @abstractmethod
     def drop_path(self, x: Value) -> Value:

@@ -116,6 +116,8 @@ class Group(Part):
     """False for what the reference freezes when it makes the model."""
     repeat: Count = 1
     """How many equal copies stand one after another."""
+    recomputed: bool = False
+    """Whether checkpointing recomputes it as a whole, and not each of its layers by itself (a stage of Swin)."""
     image: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     """Height and width of the images that it reads, in pixels."""
     used: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None

@@ -65,8 +65,6 @@ class Value:
 class Tape(MapTape, RecurrentTape):
     """Operations on values. The abstract ones are a framework's; the others are put together as the reference does it."""
 
-    length: int
-    """Tokens of one sequence of the stream."""
     source: Value | None
     """What cross attention reads, where there is an encoder."""
     aside: dict[str, Value]

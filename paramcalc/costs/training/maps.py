@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 
 from paramcalc.costs.training.autograd import BYTES, Recorder
-from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Value
+from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
 
 
 class MapRecorder(Recorder):
@@ -84,23 +85,58 @@ class MapRecorder(Recorder):
         places = tuple(self.kept(BYTES["int64"] * self.batch, name) for name in ("numbers of texts", "places of ends"))
         return self.emit("index", (x,), self.batch, x.width, x.dtype, saved=places, layout=TOKENS_FIRST)
 
-    def distances(self, table: Value, *, made: bool) -> None:
+    def distances(self, table: Value, *, made: bool) -> Value:
         """Indices that are made are made once for the whole model."""
         places = [self.constant(self.length, self.length, "int64", "places of distances")] if made else []
         saved = tuple(value.storage for value in places)
         found = self.emit("index", (table, *places), self.length, self.length * table.width, table.dtype, saved=saved)
         self.relative = self.emit("contiguous", (found,), found.tokens, found.width, found.dtype, layout=HEADS_FIRST)
         self.relative.storage.argument = False  # layers get it by name
+        return self.relative
+
+    def keep_apart(self) -> None:
+        assert self.relative is not None
+        bias, rows = self.relative, self.batch * self.length
+        self.relative = self.emit("add", (bias,), rows, bias.width, bias.dtype, layout=HEADS_FIRST)
+
+    def coordinates(self, count: int) -> Value:
+        dtype = self.stream_dtype
+        return Value(count, 2, dtype, Storage(2 * count * BYTES[dtype], "distances", self.where, "buffer"))
+
+    @contextmanager
+    def windows(self, x: Value, side: int, *, shifted: bool) -> Iterator[Value]:
+        """A copy, but where one window is the whole map."""
+        count = prod(-(-length // side) for length in x.grid)
+        above = self.batch, self.length
+        made = x
+        if count > 1 or shifted:
+            made = self.emit("windows", (x,), x.tokens // prod(x.grid) * count * side * side, x.width, x.dtype, layout=TOKENS_FIRST)
+        self.batch, self.length = self.batch * count, side * side
+        yield made
+        self.batch, self.length = above
+
+    def whole_map(self, x: Value, grid: Sequence[int], side: int) -> Value:
+        tokens = self.batch * prod(grid)
+        made = x if max(grid) == side else self.emit("map", (x,), tokens, x.width, x.dtype, layout=TOKENS_FIRST)
+        made.grid = tuple(grid)
+        return made
+
+    def neighbours(self, x: Value, side: int) -> Value:
+        grid = tuple(-(-length // side) for length in x.grid)
+        made = self.emit("join", (x,), self.batch * prod(grid), x.width * side * side, x.dtype, layout=TOKENS_FIRST)
+        made.grid = grid
+        return made
 
     def drop_path(self, x: Value) -> Value:
         """x over the share that is kept, times zero or one for each sequence."""
         mask = self.kept(self.batch * BYTES[x.dtype], "dropped sequences")
         return self.emit("drop path", (self.scale(x),), x.tokens, x.width, x.dtype, saved=(mask,))
 
-    def vector_norm(self, x: Value) -> Value:
-        """The length of each row: keeps the row and the length."""
+    def vector_norm(self, x: Value, *, parts: int = 1, whole: bool = False) -> Value:
+        """Keeps what it is the length of, and the length."""
         dtype = FP32 if self.autocast else x.dtype
-        return self.emit("vector norm", (x,), x.tokens, 1, dtype, saved=(x.storage,), keeps_result=True)
+        tokens, width = (self.batch, x.width) if whole else (x.tokens, parts)
+        return self.emit("vector norm", (x,), tokens, width, dtype, saved=(x.storage,), keeps_result=True)
 
     def times(self, x: Value, number: Value) -> Value:
         """A number without an axis does not widen what it is multiplied with."""

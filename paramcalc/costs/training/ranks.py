@@ -10,9 +10,10 @@ from paramcalc.costs.training.autograd import BYTES
 from paramcalc.costs.training.job import Settings
 from paramcalc.costs.training.layout import Stage, in_flight, rank_of, stages
 from paramcalc.costs.training.model_tape import ModelTape
+from paramcalc.costs.training.segment import Segment
 from paramcalc.costs.training.states import States, replicas, shared, states_of
 from paramcalc.costs.training.timeline import Passes, Policy, run_passes
-from paramcalc.costs.training.walk import Segment, Walk
+from paramcalc.costs.training.walk import Walk
 from paramcalc.holdings.inventory import inventory
 from paramcalc.holdings.trainable import Adapted, adapt
 from paramcalc.model.architecture import Architecture
@@ -125,6 +126,7 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
         last_n=settings.method.last_n if settings.method.name == "last-n" else 0,
         image=settings.image,
         images=job.images,
+        checkpointing=job.checkpointing == "full",
     )
     walk.record()
     return walk, tape

@@ -22,7 +22,7 @@ from paramcalc.costs.training.liveness import (
     Scene,
     forward,
 )
-from paramcalc.costs.training.walk import Segment
+from paramcalc.costs.training.segment import Segment
 from paramcalc.model.tape import Storage
 
 FORWARD, FORWARD_END, BACKWARD_START, BACKWARD, BACKWARD_END = "forward", "forward_end", "backward_start", "backward", "backward_end"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from contextlib import contextmanager, nullcontext
 
 from paramcalc.costs.training import flow
 from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
 from paramcalc.costs.training.loss import CONTRASTS, LOSSES, Loss, alignments
 from paramcalc.costs.training.model_tape import ModelTape
+from paramcalc.costs.training.segment import Segment
 from paramcalc.costs.training.within import Within, forward, placed
 from paramcalc.model.architecture import Architecture
 from paramcalc.model.blocks.attention import Attention
@@ -20,23 +21,6 @@ from paramcalc.model.parts import Block, Group, Place
 from paramcalc.model.tape import Storage, Value
 from paramcalc.words.errors import UsageError
 from paramcalc.words.sizes import Size
-
-
-class Segment(NamedTuple):
-    """Operations between two points of the stream, and how many times in a row they are done."""
-
-    name: str
-    ops: Ops
-    entry: Value | None
-    """The stream as it comes in; None at the model's beginning."""
-    exit: Value
-    times: int = 1
-    layer: bool = False
-    """Whether it is a layer: what checkpointing recomputes, and what ZeRO-3 gathers."""
-    frozen: bool = False
-    """Whether nothing in it trains, by choice (`last-n`)."""
-    stored_once: bool = False
-    """Whether all its copies use the same weights (ALBERT)."""
 
 
 class Walk:
@@ -52,6 +36,7 @@ class Walk:
         last_n: int = 0,
         image: tuple[int, ...] = (),
         images: int = 0,
+        checkpointing: bool = False,
     ) -> None:
         self.architecture = architecture
         self.tape = tape
@@ -63,6 +48,9 @@ class Walk:
         """Of a sequence of text."""
         self.features: Value | None = None
         """What the images have become, until it takes the place of tokens."""
+        self.checkpointing = checkpointing
+        self.at_once = False
+        """Whether what is recorded now is one segment, layers and all."""
         self.segments: list[Segment] = []
         self.skipped: list[str] = []
         self.left_out: list[str] = []
@@ -212,12 +200,30 @@ class Walk:
         if group.repeat > 1:
             self._close()
         start = len(self.segments)
-        self._parts(group, place)
-        if group.kinds:
-            self._stack(group, place)
+        with self._at_once(place) if group.recomputed and self.checkpointing else nullcontext():
+            self._parts(group, place)
+            if group.kinds:
+                self._stack(group, place)
         if group.repeat > 1:
             self._close()
             self._again(start, group)
+
+    @contextmanager
+    def _at_once(self, place: Place) -> Iterator[None]:
+        """All that is recorded meanwhile is one segment, as if it were one layer."""
+        if self.stream is None:
+            raise no_input(place)
+        self._close()
+        entry = self.stream = self.stream.stored_in(self._entry(self.stream, place))
+        self.at_once = True
+        yield
+        self.at_once = False
+        self.segments.append(Segment(place.part, Ops(self.tape.ops), entry, self.stream, 1, True))
+        self.tape.ops = []
+        self.entry = self.stream = self.stream.stored_in(self.stream.storage)
+
+    def _entry(self, stream: Value, place: Place) -> Storage:
+        return Storage(stream.elements * BYTES[stream.dtype], "layer input", place.path)
 
     def _again(self, start: int, group: Group) -> None:
         """The segments since `start` as often as the group is repeated; with weights of their own unless it is stored once."""
@@ -235,6 +241,9 @@ class Walk:
     def _stack(self, group: Group, place: Place) -> None:
         if self.stream is None:
             self._begin_stack(group, place)
+        if self.at_once:
+            self._stack_at_once(group, place)
+            return
         self._close()
         self.decodes = place.cached
         for kind, count, frozen in self._runs(group, place):
@@ -265,6 +274,17 @@ class Walk:
         first = layer.parts[name]
         self.stream = given(self.tape, first, placed(first, name, placed(layer, kind, place, layer=True)), layer)
 
+    def _stack_at_once(self, group: Group, place: Place) -> None:
+        """Every layer of a stack by itself, with weights and copies of its own."""
+        for kind, count in group.layers.runs():
+            at = placed(group.kinds[kind], kind, place, layer=True)
+            for _ in range(count):
+                storages, self.tape.storages = self.tape.storages, {}
+                copies, self.tape.copies = self.tape.copies, {}
+                assert self.stream is not None
+                self.stream = self.within.part(group.kinds[kind], self.stream, at)
+                self.tape.storages, self.tape.copies = storages, copies
+
     def _runs(self, group: Group, place: Place) -> Iterator[tuple[str, int, bool]]:
         """Runs of equal layers; where only the last ones train, divided there."""
         runs = list(group.layers.runs() if group.used is None else first(group.layers.runs(), group.used))
@@ -287,7 +307,7 @@ class Walk:
         if key in self.traced:
             return self.traced[key]
         handed = stream.storage.kind == "input"
-        entry = stream.stored_in(stream.storage if handed else Storage(stream.elements * BYTES[stream.dtype], "layer input", at.path))
+        entry = stream.stored_in(stream.storage if handed else self._entry(stream, at))
         ops, self.tape.ops, self.tape.frozen = self.tape.ops, [], frozen
         copies, self.tape.copies = self.tape.copies, {}
         if self.pending:

@@ -68,10 +68,11 @@ MODULES: dict[str, str] = {
     "reformer": "reformer",
     "recurrent": "falcon_mamba mamba mamba2 recurrent_gemma rwkv xlstm",
     "vit": "audio-spectrogram-transformer deit dinov2 dinov2_with_registers dinov3_vit ijepa vit vit_mae vit_msn",
-    "pyramid": "convnext convnextv2 dinov3_convnext donut-swin maskformer-swin resnet swin swinv2",
+    "pyramid": "convnext convnextv2 dinov3_convnext donut-swin maskformer-swin swin swinv2",
     "sparse": "aria_text beam cohere2_moe dbrx ernie4_5_moe granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe jetmoe "
     "laguna llama4_text mimo_v2_flash minimax_m3_vl_text phimoe",
     "residual": "bit hgnet_v2 regnet textnet",
+    "resnet": "resnet",
     "mobile": "efficientnet mobilenet_v1 mobilenet_v2",
     "mobilevit": "cvt levit mobilevit mobilevitv2",
     "focal": "focalnet hiera pp_lcnet",

@@ -1,4 +1,4 @@
-"""Encoders in stages, each at a coarser grid and a larger width: Swin, ConvNeXt, ResNet."""
+"""Encoders in stages, each at a coarser grid and a larger width: Swin, ConvNeXt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import Tree, document, layer_norm, plain_activation, stack, tree, under
+from paramcalc.gate.families.recipes import Tree, document, layer_norm, layered, plain_activation, stack, tree, under
 from paramcalc.gate.families.vision import (
     Words,
     attention,
     classifier,
+    deepening,
     feed_forward,
     image,
     mean,
@@ -72,47 +73,55 @@ def stage_norms(c: Config, widths: list[int]) -> Tree:
     return norms
 
 
-def swin_layer(c: Config, words: Words, width: int, heads: int, bias: Any, **more: Tree) -> Tree:
-    window = c.size("window_size")
+def swin_layer(c: Config, words: Words, width: int, heads: int, **more: Any) -> Tree:
     if width % heads:
         c.fail("num_heads", f"({heads}) does not divide a stage's width ({width})")
-    attend = attention(c, words, heads=heads, head_dim=max(1, width // heads), bias=bias, chunk=window * window)
+    attend = attention(c, words, kind="window_attention", heads=heads, head_dim=max(1, width // heads), side=c.size("window_size"), **more)
     size = int(c.number("mlp_ratio", 4.0) * width)
     return {
         "norm_1": layer_norm(words.norm_1),
         "attention": attend,
         "norm_2": layer_norm(words.norm_2),
         "feed_forward": feed_forward(c, words, size=size),
-    } | more
-
-
-def swin_1(
-    c: Config,
-    width: int,
-    heads: int,
-    *,
-    words: Words = SWIN,
-    path: str = "attention.relative_position_bias.relative_position_bias_table",
-) -> Tree:
-    """Swin (Liu et al. 2021): pre-norm, and a table of biases (at `path`) by the distance within a window."""
-    window = c.size("window_size")
-    table = token(path, (2 * window - 1) ** 2, heads) | {"component": "position_embedding"}
-    bias = True if c.flag("qkv_bias", True) else ["o"]
-    return swin_layer(c, words, width, heads, bias, relative=table) | {"flow": ["norm_1 attention +", "norm_2 feed_forward +"]}
-
-
-def swin_2(c: Config, width: int, heads: int) -> Tree:
-    """Swin v2 (Liu et al. 2022): norms after each block, cosine attention with a scale per head, biases from a network."""
-    mlp = "attention.self.continuous_position_bias_mlp.{}"
-    more = {
-        "logit_scale": token("attention.self.logit_scale", heads, 1, 1),
-        "relative_up": {"kind": "dense", "path": mlp, "inputs": 2, "outputs": POSITION_MLP},
-        "relative_down": {"kind": "dense", "path": mlp, "inputs": POSITION_MLP, "outputs": heads, "bias": False},
     }
-    for name in ("relative_up", "relative_down"):
-        more[name]["component"] = "position_embedding"
+
+
+def swin_1(c: Config, width: int, heads: int, *, words: Words = SWIN, path: str = "relative_position_bias.", **more: Any) -> Tree:
+    """Swin (Liu et al. 2021): pre-norm, and a table of biases by the distance within a window, under a `path`. Only the branch of
+    attention is dropped as a whole."""
+    bias = True if c.flag("qkv_bias", True) else ["o"]
+    names = named(words) | {"relative": f"{path}relative_position_bias_table"}
+    layer = swin_layer(c, words, width, heads, bias=bias, relative=True, names=names, **more)
+    return layer | {"flow": ["norm_1 attention drop +", "norm_2 feed_forward +"]}
+
+
+def swin_2(c: Config, width: int, heads: int, **more: Any) -> Tree:
+    """Swin v2 (Liu et al. 2022): norms after each block, cosine attention with a scale per head, biases from a network."""
+    mlp = "self.continuous_position_bias_mlp.{}"
+    names = named(SWIN_V2) | {"logit_scale": "self.logit_scale", "relative_up": mlp, "relative_down": mlp}
     bias = ["q", "v", "o"] if c.flag("qkv_bias", True) else ["o"]
-    return swin_layer(c, SWIN_V2, width, heads, bias, **more) | {"flow": ["attention norm_1 +", "feed_forward norm_2 +"]}
+    layer = swin_layer(c, SWIN_V2, width, heads, bias=bias, cosine=True, hidden=POSITION_MLP, names=names, **more)
+    return layer | {"flow": ["attention norm_1 drop +", "feed_forward norm_2 drop +"]}
+
+
+def named(words: Words) -> Tree:
+    """What the reference calls an attention's projections, where that is another name."""
+    return {name: word for name, word in zip(("q_proj", "k_proj", "v_proj", "o_proj"), words[4:8], strict=True) if name != word}
+
+
+def swin_stage(c: Config, layer: Any, width: int, heads: int, number: int, above: int) -> Tree:
+    """Layers of which every second looks through shifted windows, and all but the first of the model may drop their branches."""
+    rate = c.number("drop_path_rate")
+    shifts = ["shifted" if index % 2 and c.size("window_size") > 1 else "plain" for index in range(number)]
+    drops = ["dropped" if rate > 0 and above + index else "whole" for index in range(number)]
+
+    def build(shift: str, drop: str) -> Tree:
+        made: Tree = layer(c, width, max(1, heads), shifted=shift == "shifted" or None)
+        if drop == "dropped":
+            return made | {"drop": {"kind": "dropout", "rate": rate, "whole": True}}
+        return made | {"flow": [step.replace(" drop", "") for step in made["flow"]]}
+
+    return layered("blocks.{}", [shifts, drops], build)
 
 
 def swin(
@@ -120,39 +129,51 @@ def swin(
 ) -> Tree:
     """Windows of attention in stages; between two of them, four neighbours become one of twice the width.
 
-    `merged` times the width is what the merging norm sees, `positions` is added to the patches where there is a table of
-    absolute positions, `normed` says whether a backbone norms its maps, `last` whether there is a norm at the end.
+    `merged` times the width is what the merging norm sees: four times, before the widths are reduced, or two, after. `positions` is
+    added to the patches where there is a table of absolute positions, `normed` says whether a backbone norms its maps, `last`
+    whether there is a norm at the end.
     """
     first, task = c.size("embed_dim"), c.task("base")
     (height, columns), sides = pair(c, "image_size"), pair(c, "patch_size")
     grid = (height // sides[0], columns // sides[1])
+    whole = not (height % sides[0] or columns % sides[1])  # others are filled up to whole patches, which is not modelled
     parts: Tree = {"patches": patch_embedding(c, "embeddings.patch_embeddings.projection")}
     if task == "masked_image":
         parts["mask_token"] = token("embeddings.mask_token", 1, 1, first)
+    parts["embedding_norm"] = layer_norm("embeddings.norm")
     if c.flag("use_absolute_embeddings"):
         parts["position"] = {"rows": grid[0] * grid[1] + positions, "bare": True, "path": "embeddings.position_embeddings"}
-    parts["embedding_norm"] = layer_norm("embeddings.norm")
     depths = stages(c, "depths", "num_heads")
     widths = [first * 2**index for index in range(len(depths))] or [first]
+    above = 0
     for index, (number, heads) in enumerate(depths):
         width = widths[index]
-        group = tree(path="encoder.layers.{}", width=width, tokens=max(1, (grid[0] >> index) * (grid[1] >> index)))
+        group = tree(path="encoder.layers.{}", width=width, tokens=max(1, (grid[0] >> index) * (grid[1] >> index)), recomputed=True)
         if number:
-            group["blocks"] = stack("blocks.{}", {"layer": layer(c, width, max(1, heads))}, f"{number} layer")
+            group["blocks"] = swin_stage(c, layer, width, heads, number, above)
         if index + 1 < len(depths):
-            group["merge_norm"] = layer_norm("downsample.norm", size=merged * width)
-            group["merge"] = {"kind": "dense", "path": "downsample.reduction", "inputs": 4 * width, "outputs": 2 * width, "bias": False}
+            group |= merging(width, merged)
         parts[f"stage_{index + 1}"] = group
+        above += number
     if last and (task != "backbone" or normed):
         parts["norm"] = layer_norm("layernorm", size=widths[-1])
     prefixed = task != "base" and (task != "backbone" or normed)
     parts = under(f"{base}.", parts) if prefixed else parts
-    return document(c, parts | swin_head(c, task, widths, normed), width=first, tokens=max(1, grid[0] * grid[1]), cache=False)
+    size = [height, columns] if whole else None
+    return document(c, parts | swin_head(c, task, widths, normed), width=first, tokens=max(1, grid[0] * grid[1]), cache=False, image=size)
+
+
+def merging(width: int, merged: int) -> Tree:
+    """Four neighbours side by side, a norm, and half the channels; or the norm behind (`merged` is 2)."""
+    norm = layer_norm("downsample.norm", size=merged * width)
+    reduced = {"kind": "dense", "path": "downsample.reduction", "inputs": 4 * width, "outputs": 2 * width, "bias": False}
+    steps = {"merge_norm": norm, "merge": reduced} if merged == 4 else {"merge": reduced, "merge_norm": norm}
+    return {"neighbours": {"kind": "space_to_depth"}} | steps
 
 
 def swin_head(c: Config, task: str, widths: list[int], normed: bool) -> Tree:
     if task == "image_classification":
-        return tree(head=classifier(c, "classifier", widths[-1]))
+        return {"pool": mean()} | tree(head=classifier(c, "classifier", widths[-1]))
     if task == "masked_image":
         outputs = c.size("encoder_stride") ** 2 * c.size("num_channels")
         return {"head": {"kind": "convolution", "path": "decoder.{}", "inputs": widths[-1], "outputs": outputs, "kernel": [1, 1]}}
@@ -163,35 +184,34 @@ def swin_head(c: Config, task: str, widths: list[int], normed: bool) -> Tree:
     return {}
 
 
+def function(name: str) -> Tree:
+    """An activation on its own."""
+    return {"kind": "activation", "function": name}
+
+
 def convnext_layer(c: Config, width: int, second: bool) -> Tree:
     """A depthwise 7×7 convolution and a feed-forward network; v1 scales the branch, v2 normalises its inside."""
-    more: Tree = {}
-    scaled = ""
+    depthwise = {"kind": "convolution", "path": "dwconv", "kernel": [7, 7], "padding": 3, "groups": width}
+    layer: Tree = {"depthwise": depthwise, "norm": layer_norm("layernorm")}
     if second:
-        more = {"response_gain": token("grn.weight", 1, 1, 1, 4 * width), "response_bias": token("grn.bias", 1, 1, 1, 4 * width)}
-        more["response_bias"]["type"] = "bias"
-        more = {name: part | {"component": "norm"} for name, part in more.items()}
-    elif c.number("layer_scale_init_value") > 0:
-        more, scaled = {"scale": token("layer_scale_parameter", width)}, " scale"
-    return {
-        "depthwise": {"kind": "convolution", "path": "dwconv", "kernel": [7, 7], "groups": width},
-        "norm": layer_norm("layernorm"),
-        "feed_forward": tree(
-            path="",
-            size=4 * width,
-            gated=False,
-            bias=True,
-            activation=plain_activation(c),
-            names={"up_proj": "pwconv1", "down_proj": "pwconv2"},
-        ),
-        **more,
-        "flow": [f"depthwise norm feed_forward{scaled} +"],
-    }
+        return layer | {
+            "up": {"kind": "dense", "path": "pwconv1", "outputs": 4 * width, "component": "feed_forward"},
+            "activation": function(plain_activation(c)),
+            "response": {"kind": "response_norm", "path": "grn", "size": 4 * width},
+            "down": {"kind": "dense", "path": "pwconv2", "inputs": 4 * width, "component": "feed_forward"},
+            "flow": ["depthwise norm up activation response down +"],
+        }
+    names = {"up_proj": "pwconv1", "down_proj": "pwconv2"}
+    layer["feed_forward"] = tree(path="", size=4 * width, gated=False, bias=True, activation=plain_activation(c), names=names)
+    scaled = c.number("layer_scale_init_value") > 0
+    if scaled:
+        layer["scale"] = token("layer_scale_parameter", width) | {"scales": True}
+    return layer | {"flow": [f"depthwise norm feed_forward{' scale' if scaled else ''} +"]}
 
 
 def convnext(c: Config, *, second: bool = False) -> Tree:
     """ConvNeXt (Liu et al. 2022) and ConvNeXt v2 (Woo et al. 2023): a strided 2×2 convolution before each later stage."""
-    task = c.task("base")
+    task, rate = c.task("base"), c.number("drop_path_rate")
     shape = stages(c, "hidden_sizes", "depths")[: c.size("num_stages")]
     if len(shape) < c.size("num_stages"):
         c.fail("num_stages", f"({c.size('num_stages')}) is more than the stages that hidden_sizes and depths name")
@@ -200,6 +220,7 @@ def convnext(c: Config, *, second: bool = False) -> Tree:
         "patches": patch_embedding(c, "embeddings.patch_embeddings", outputs=widths[0]),
         "embedding_norm": layer_norm("embeddings.layernorm"),
     }
+    above = 0
     for index, (width, number) in enumerate(shape):
         group = tree(path="encoder.stages.{}", width=width)
         if index:
@@ -207,83 +228,20 @@ def convnext(c: Config, *, second: bool = False) -> Tree:
             group["down_norm"] = layer_norm("downsampling_layer.{}", size=before)
             group["down"] = {"kind": "convolution", "path": "downsampling_layer.{}", "inputs": before, "kernel": [2, 2], "stride": [2, 2]}
         if number:
-            group["layers"] = stack("layers.{}", {"layer": convnext_layer(c, width, second)}, f"{number} layer")
+            group["layers"] = deepening("layers.{}", convnext_layer(c, width, second), number, rate, above=above)
         parts[f"stage_{index + 1}"] = group
+        above += number
     heads: Tree = {}
     if task == "backbone":
         heads = stage_norms(c, [widths[0], *widths])
     else:
-        parts["norm"] = layer_norm("layernorm", size=widths[-1])
+        parts |= {"pool": mean(), "norm": layer_norm("layernorm", size=widths[-1])}
     if task == "image_classification":
         heads = tree(head=classifier(c, "classifier", widths[-1]))
         parts = under(f"{c.model_type}.", parts)
     elif task not in ("base", "backbone"):
         refuse(c)
-    return document(c, parts | heads, width=widths[0], cache=False)
-
-
-def convolved(path: str, inputs: int, outputs: int, kernel: int, number: str, stride: int = 1, *, padded: bool = False) -> Tree:
-    """A convolution without bias and its batch norm; `padded` by half its kernel."""
-    return {
-        f"convolution_{number}": tree(
-            kind="convolution", path=f"{path}.convolution", inputs=inputs, outputs=outputs, kernel=[kernel, kernel],
-            stride=[stride, stride] if stride > 1 else None, padding=kernel // 2 if padded else None, bias=False,
-        ),
-        f"norm_{number}": {"kind": "norm", "type": "batch", "path": f"{path}.normalization", "size": outputs},
-    }  # fmt: skip
-
-
-padded = partial(convolved, padded=True)
-
-
-def resnet_layer(c: Config, inputs: int, outputs: int, stride: int) -> Tree:
-    """ResNet's layers (He et al. 2016): two 3×3 convolutions, or 1×1, 3×3, 1×1 through a quarter of the width. The reference
-    takes the config's activation behind the sum, and in a bottleneck always ReLU before it."""
-    plain = c.choice("layer_type", ("basic", "bottleneck"), "bottleneck") == "basic"
-    if plain:
-        steps = [padded("layer.{}", inputs, outputs, 3, "1", stride), padded("layer.{}", outputs, outputs, 3, "2")]
-    else:
-        early = c.flag("downsample_in_bottleneck")
-        inner = max(1, outputs // 4)
-        steps = [
-            padded("layer.{}", inputs, inner, 1, "1", stride if early else 1),
-            padded("layer.{}", inner, inner, 3, "2", 1 if early else stride),
-            padded("layer.{}", inner, outputs, 1, "3"),
-        ]
-    layer = {name: part for step in steps for name, part in step.items()}
-    layer |= {"inner": function("relu"), "activation": function(plain_activation(c, "hidden_act", "relu"))}
-    chain = " inner ".join(" ".join(step) for step in steps)
-    if inputs == outputs and stride == 1:
-        return layer | {"flow": [f"{chain} +", "activation"]}
-    shortcut = padded("shortcut", inputs, outputs, 1, "shortcut", stride)
-    return layer | shortcut | {"flow": [f"({chain} | convolution_shortcut norm_shortcut) activation"]}
-
-
-def function(name: str) -> Tree:
-    """An activation on its own."""
-    return {"kind": "activation", "function": name}
-
-
-def resnet(c: Config) -> Tree:
-    """ResNet (He et al. 2016): a 7×7 stem, then stages of residual layers; batch norm's statistics are buffers."""
-    task, stem = c.task("base"), c.size("embedding_size")
-    parts: Tree = padded("embedder.embedder", c.size("num_channels"), stem, 7, "stem", 2)
-    parts["activation"] = function(plain_activation(c, "hidden_act", "relu"))
-    parts["stem_pool"] = {"kind": "pooling", "type": "max", "kernel": 3, "stride": 2, "padding": 1}
-    before = stem
-    for index, (width, number) in enumerate(stages(c, "hidden_sizes", "depths")):
-        stride = 2 if index or c.flag("downsample_in_first_stage") else 1
-        kinds = {"first": resnet_layer(c, before, width, stride), "layer": resnet_layer(c, width, width, 1)}
-        order = f"first, {number - 1} layer" if number > 1 else "first"
-        parts[f"stage_{index + 1}"] = stack("encoder.stages.{}.layers.{}", kinds, order, width=width)
-        before = width
-    head: Tree = {}
-    if task == "image_classification":
-        head = {"pool": mean()} | tree(head=classifier(c, "classifier.{}", before))
-        parts = under("resnet.", parts)
-    elif task not in ("base", "backbone"):
-        refuse(c)
-    return document(c, parts | head, width=stem, cache=False, image=image(c))
+    return document(c, parts | heads, width=widths[0], cache=False, image=image(c))
 
 
 def maskformer_swin(c: Config) -> Tree:
@@ -332,7 +290,7 @@ def dinov3_convnext(c: Config) -> Tree:
     return document(c, parts, width=read, cache=False)
 
 
-DONUT = partial(swin_1, words=SWIN_V2, path="attention.self.relative_position_bias_table")
+DONUT = partial(swin_1, words=SWIN_V2, path="self.")
 
 FAMILIES = {
     "convnext": convnext,
@@ -340,7 +298,6 @@ FAMILIES = {
     "dinov3_convnext": dinov3_convnext,
     "donut-swin": partial(swin, layer=DONUT, positions=1, base="donut", last=False),
     "maskformer-swin": maskformer_swin,
-    "resnet": resnet,
     "swin": swin,
     "swinv2": partial(swin, layer=swin_2, merged=2, positions=1, base="swinv2", normed=False),
 }

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.maps import batch_norm, classified, convolution, divisible
-from paramcalc.gate.families.pyramid import convolved, stages
+from paramcalc.gate.families.pyramid import stages
 from paramcalc.gate.families.recipes import Tree, stack
+from paramcalc.gate.families.resnet import convolved
 from paramcalc.gate.families.vision import token
 from paramcalc.words.sizes import MAX_SIZE
 

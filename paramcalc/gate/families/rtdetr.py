@@ -12,8 +12,9 @@ from paramcalc.gate.families.detr import DETR, attention, crossing, decoding
 from paramcalc.gate.families.dual import dense
 from paramcalc.gate.families.maps import batch_norm, convolution
 from paramcalc.gate.families.nesting import told, whole
-from paramcalc.gate.families.pyramid import convolved, kept, stages
+from paramcalc.gate.families.pyramid import kept, stages
 from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, stack, under
+from paramcalc.gate.families.resnet import convolved
 from paramcalc.gate.families.timm import frozen
 from paramcalc.gate.families.vision import refuse
 

@@ -158,11 +158,13 @@ def stochastic(layer: Tree, rate: float) -> Tree:
     return layer | {"drop": {"kind": "dropout", "rate": rate, "whole": True}, "flow": flow}
 
 
-def deepening(path: str, layer: Tree, number: int, rate: float, **fields: Any) -> Tree:
-    """Equal layers whose branches are dropped at a rate that grows with depth, from none in the first."""
-    if not rate > 0 or number < 2:
-        return stack(path, {"layer": layer}, f"{number} layer", **fields)
-    return stack(path, {"first": layer, "layer": stochastic(layer, rate)}, f"first, {number - 1} layer", **fields)
+def deepening(path: str, layer: Tree, number: int, rate: float, *, above: int = 0) -> Tree:
+    """Equal layers whose branches are dropped at a rate that grows with depth, from none in the first of all; `above` stand before."""
+    if not rate > 0 or (number < 2 and not above):
+        return stack(path, {"layer": layer}, f"{number} layer")
+    if above:
+        return stack(path, {"layer": stochastic(layer, rate)}, f"{number} layer")
+    return stack(path, {"first": layer, "layer": stochastic(layer, rate)}, f"first, {number - 1} layer")
 
 
 def classifier(c: Config, path: str, inputs: int | None = None, default: int = 2) -> Tree:
