@@ -150,6 +150,7 @@ MODULES: dict[str, str] = {
     "timm": "gemma3n_vision timm_backbone timm_wrapper",
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
+    "sam2": "sam2 sam2_hiera_det_model sam2_vision_model",
     "promptable": "sam sam_hq sam_hq_vision_model",
     "depth": "depth_anything dpt glpn prompt_depth_anything",
     "rtdetr": "rt_detr rt_detr_resnet rt_detr_v2",
