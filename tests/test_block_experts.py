@@ -71,3 +71,13 @@ def test_where_every_expert_computes_every_token_all_their_rows_are_kept() -> No
 
     rows, scores = 5 * (7 + 7 + 2 * 11 + 11 + 11 + 1), 5
     assert kept(every=True) == 2 * 3 * (4 * (7 + rows + scores) + 8)
+
+
+def test_experts_that_are_computed_one_after_another_keep_each_row_twice_more_and_where_it_is_from() -> None:
+    """DBRX: for each of a token's 2 rows the token, gate, up, activation and product, the output before and behind its weight, the
+    weight, token and choice; the router's scores, the chosen ones with their places, and their sum."""
+    part = {"kind": "experts", "count": 5, "visited": 2, "expert": {"size": 11}, "flat": True, "loop": True}
+    tree = {"name": "x", "width": 7, "parts": {"embedding": {"vocabulary": 3}, "mlp": part}}
+    kept = plan_training(paramcalc.load(tree), TrainingJob(precision="fp32", batch_size=2, seq_len=3)).saved_for_backward
+    row = 4 * (7 + 4 * 11 + 7 + 7 + 1) + 16
+    assert kept == 2 * 3 * (2 * row + 4 * 7 + 4 * 5 + 2 * (4 + 8) + 4)

@@ -63,6 +63,14 @@ def test_a_flow_that_is_none_is_refused(step: str) -> None:
 
 
 def test_layers_without_anything_before_them_are_refused() -> None:
-    layers = {"path": "", "kinds": {"one": {"up": UP, "down": DOWN}}, "order": "2 one"}
+    layers = {"path": "", "kinds": {"one": {"norm": "norm", "up": UP, "down": DOWN}}, "order": "2 one"}
     with pytest.raises(UsageError, match="where the model begins"):
         plan_training(paramcalc.load({"name": "headless", "width": 6, "parts": {"layers": layers}}), TrainingJob(seq_len=1))
+
+
+def test_an_encoder_on_its_own_is_a_stream_too() -> None:
+    """T5EncoderModel: what its encoder hands on would be read by a decoder, and nothing else follows."""
+    config = {"model_type": "t5", "architectures": ["T5EncoderModel"], "num_layers": 2, "d_model": 8, "d_kv": 4, "num_heads": 2, "d_ff": 6}
+    plan = plan_training(paramcalc.load(config), TrainingJob(seq_len=5))
+    assert plan.saved_for_backward
+    assert any("loss" in text for text in plan.not_modelled)

@@ -225,6 +225,14 @@ class Tape(MapTape, RecurrentTape):
         """The largest scores of each row."""
 
     @abstractmethod
+    def dispatch(self, x: Value, weights: Value, visited: int) -> tuple[Value, Value]:
+        """The rows that experts read one after another, and the weight of each; where they are from is kept."""
+
+    @abstractmethod
+    def collect(self, rows: Value, weights: Value, visited: int) -> Value:
+        """The weighted rows of all experts, each kept, added to what they are from."""
+
+    @abstractmethod
     def scatter(self, x: Value, width: int) -> Value:
         """What `top` has found, put back into rows of the width they are from; places are kept once for both."""
 

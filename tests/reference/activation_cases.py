@@ -28,6 +28,8 @@ class Case(NamedTuple):
     task: str = "text"
     settings: tuple[Setting, ...] = ()
     image: tuple[int, int] = (0, 0)
+    real: bool = False
+    """Whether it looks at values, which simulated tensors lack: recorded on the CPU, in plain attention and without dropout."""
     cast: bool = False
     """Whether all parameters are brought into one format, as loading a checkpoint does."""
 

@@ -15,6 +15,7 @@ import json
 import sys
 import warnings
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,13 @@ def build(case: Case, setting: Setting) -> torch.nn.Module:
     config = transformers.CONFIG_MAPPING[case.model_type].from_dict(dict(case.config))
     cls = getattr(transformers, case.architecture)
     config.use_cache = config.get_text_config(decoder=True).use_cache = False
-    with torch.device("cuda"):
+    with torch.device("cpu" if case.real else "cuda"):
         model = cls._from_config(config, attn_implementation=setting.attention, dtype=DTYPES[setting.precision]).train()
         if case.cast:
             model.to(DTYPES[setting.precision])
     for module in model.modules():  # a few are made on the host whatever the context says
         for name, held in module._parameters.items():
-            if held is not None and held.device.type == "cpu":
+            if held is not None and held.device.type == "cpu" and not case.real:
                 module._parameters[name] = torch.nn.Parameter(torch.empty(held.shape, dtype=held.dtype, device="cuda"))
     if setting.checkpointing == "full":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -67,6 +68,9 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
             "pixel_values": torch.empty(b, 3, *size, dtype=dtype, device="cuda"),
             "labels": torch.zeros(b, dtype=torch.long, device="cuda"),
         }
+    if case.real:
+        ids = torch.randint(4, model.config.vocab_size, (b, s), generator=torch.Generator().manual_seed(0))
+        return {"input_ids": ids, "labels": ids.clone()}
     ids = torch.zeros(b, s, dtype=torch.long, device="cuda")
     if case.task == "speech":
         config = model.config
@@ -79,6 +83,8 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
     if case.task == "clip":
         side = model.config.vision_config.image_size
         return {"input_ids": ids, "pixel_values": torch.empty(b, 3, side, side, dtype=dtype, device="cuda"), "return_loss": True}
+    if case.task == "encoder":
+        return {"input_ids": ids}
     if case.task == "classification":
         return {"input_ids": ids, "labels": torch.zeros(b, dtype=torch.long, device="cuda")}
     if setting.images:
@@ -106,7 +112,7 @@ def key(x: torch.Tensor) -> int:
 def record(case: Case, setting: Setting, detail: bool = False) -> dict[str, Any]:
     backends.clear()
     low = torch.bfloat16 if setting.precision.endswith("mixed") or setting.autocast else None
-    with simulated():
+    with nullcontext() if case.real else simulated():
         model = build(case, setting)
         given = inputs(case, model, setting)
         held = [*model.parameters(), *model.buffers(), *(x for x in given.values() if isinstance(x, torch.Tensor))]

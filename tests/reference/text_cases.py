@@ -17,25 +17,41 @@ MIXTURE = (*HALF, Setting(lora="all-linear", adapter_dtype="fp32"))
 MIXTURE_EAGER = tuple(setting for setting in MIXTURE if setting.attention == "eager") + tuple(
     setting._replace(attention="eager") for setting in (*HALF[2:], MIXTURE[-1])
 )
+REAL = (
+    Setting("fp32", "eager"),
+    Setting("fp32", "eager", batch=1, length=16),
+    Setting("fp32", "eager", checkpointing="full"),
+)
+"""On the CPU, whose norms keep their statistics in the format of their input: in fp32 alone as CUDA's do."""
 LLAMA4 = (*HALF, Setting("fp32"), Setting("bf16-mixed"), Setting(lora="q_proj,v_proj", adapter_dtype="fp32"))
+DBRX = (
+    {"kv_n_heads": 3, "clip_qkv": 8.0, "rope_theta": 10000.0},
+    {"ffn_hidden_size": 40, "moe_num_experts": 6, "moe_top_k": 2, "hidden_size": 48},
+)
 CAST = ("deberta",)
 """Types that make some parameters in fp32 whatever they are asked for, and run in the format that their weights are loaded in."""
 
 
-def tiny(model_type: str, name: str = "", settings: tuple[Setting, ...] = ALL, task: str = "", **changes: Any) -> Case:
+def tiny(model_type: str, name: str = "", settings: tuple[Setting, ...] = ALL, task: str = "", real: bool = False, **changes: Any) -> Case:
     """The recorded tiny model of a type with some sizes changed; those that are None are left out."""
     tasks = json.loads((GOLDEN / f"{model_type}.json").read_text())["tasks"]
     model = tasks[task or next(iter(tasks))]["tiny"]
     config = {key: value for key, value in model["config"].items() if key not in ("architectures", "model_type", "transformers_version")}
+    if real:
+        config |= {key: 0.0 for key in config if "drop" in key and isinstance(config[key], float)}
     config = {key: value for key, value in {**config, **changes}.items() if value != "absent"}
-    return Case(f"{model_type} {name}".strip(), model_type, model["architecture"], config, settings=settings, cast=model_type in CAST)
+    return Case(
+        f"{model_type} {name}".strip(), model_type, model["architecture"], config, settings=settings, cast=model_type in CAST, real=real
+    )
 
 
 DISENTANGLED = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 V3 = {**DISENTANGLED, "position_buckets": 7, "norm_rel_ebd": "layer_norm", "share_att_key": True}
 FEW_EAGER = (EAGER[0], EAGER[2], EAGER[-2])
 ONE_LORA = (Setting(), Setting("fp32"), Setting("bf16-mixed"), ALL[-2])
+T5 = {"vocab_size": 97, "d_model": 48, "d_kv": 8, "d_ff": 56, "num_layers": 2, "num_heads": 6}
 CASES = [
+    Case("t5 encoder", "t5", "T5EncoderModel", T5, "encoder", ALL),
     tiny("deberta", "", EAGER),
     tiny("deberta", "relative", EAGER, **DISENTANGLED),
     tiny("deberta", "talking heads", FEW_EAGER, **DISENTANGLED, talking_head=True),
@@ -85,7 +101,8 @@ CASES = [
     tiny(
         "switch_transformers",
         "",
-        EAGER,
+        REAL,
+        real=True,
         d_kv=8,
         num_layers=2,
         num_decoder_layers=2,
@@ -96,18 +113,18 @@ CASES = [
     tiny(
         "nllb-moe",
         "",
-        EAGER,
+        REAL,
+        real=True,
         encoder_layers=2,
         decoder_layers=2,
         encoder_sparse_step=2,
         decoder_sparse_step=2,
-        encoder_layerdrop=0.0,
-        decoder_layerdrop=0.0,
     ),
-    tiny("jetmoe", "", MIXTURE, kv_channels=8),
+    tiny("dbrx", "", REAL, real=True, attn_config=DBRX[0], ffn_config=DBRX[1]),
+    tiny("jetmoe", "", REAL, real=True, kv_channels=8),
     tiny("esm"),
     tiny("esm", "rotary", position_embedding_type="rotary", token_dropout=True, mask_token_id=3, emb_layer_norm_before=False),
-    tiny("longformer", "", EAGER, attention_window=8, max_position_embeddings=64),
+    tiny("longformer", "", REAL, real=True, attention_window=8, max_position_embeddings=64),
     tiny("layoutlm"),
     tiny("apertus"),
     tiny("modernbert-decoder"),
@@ -127,12 +144,12 @@ CASES = [
     tiny("doge", "experts", ONE_LORA, head_dim=8, is_moe=True, num_experts=9),
     tiny("nystromformer", "", EAGER, num_landmarks=4, segment_means_seq_len=12),
     tiny("nystromformer", "as long as its landmarks", FEW_EAGER, num_landmarks=12, segment_means_seq_len=12),
-    tiny("prophetnet", "", EAGER, task="seq2seq"),
-    tiny("prophetnet", "decoder", FEW_EAGER, "causal_lm"),
+    tiny("prophetnet", "", REAL, real=True, task="seq2seq"),
+    tiny("prophetnet", "decoder", REAL, "causal_lm", real=True),
     tiny("xglm", "", EAGER),
     tiny("pegasus_x", "", EAGER, block_size=4, num_global_tokens=5),
     tiny("tapas", "", EAGER),
-    tiny("xlnet", "", EAGER),
+    tiny("xlnet", "", REAL, real=True),
     tiny("nanochat"),
     tiny("aria_text", "", MIXTURE, head_dim=8, intermediate_size=56),
     tiny("granite_swa", "", EAGER),
@@ -151,8 +168,8 @@ CASES = [
         index_topk_blocks=2,
     ),
     tiny("gemma4_unified_text", head_dim=16, per_layer_config={"1": {"head_dim": 32}}),
-    tiny("fsmt", "", EAGER),
-    tiny("ibert", "", EAGER),
+    tiny("fsmt", "", REAL, real=True),
+    tiny("ibert", "", REAL, real=True),
     tiny("yoso", "", EAGER),
     tiny("neomme"),
     tiny("ultrabert", head_dim=8),

@@ -289,6 +289,18 @@ class ModelTape(AttentionRecorder, MapRecorder):
         self.where = above
         return made
 
+    def dispatch(self, x: Value, weights: Value, visited: int) -> tuple[Value, Value]:
+        """`torch.where` finds token and choice together: two numbers a row."""
+        rows = x.tokens * visited
+        self.order = self.kept(2 * BYTES["int64"] * rows, "token and choice of each row")
+        chosen = self.emit("index", (x,), rows, x.width, x.dtype, saved=(self.order,), layout=TOKENS_FIRST)
+        return chosen, self.emit("index", (weights,), rows, 1, weights.dtype, saved=(self.order,), layout=TOKENS_FIRST)
+
+    def collect(self, rows: Value, weights: Value, visited: int) -> Value:
+        weighted = self.cast(self.multiply(rows, weights), rows.dtype)
+        saved = (weighted.storage, self.order)
+        return self.emit("index add", (weighted,), rows.tokens // visited, rows.width, rows.dtype, saved=saved)
+
     def gather(self, rows: Value, weights: Value, visited: int) -> Value:
         weighted = self.multiply(rows, weights)
         back = self.kept(BYTES["int64"] * rows.tokens, "place of each row")

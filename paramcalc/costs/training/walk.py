@@ -80,6 +80,8 @@ class Walk:
         place = Place(width=Size(root.width or 0, "hidden_size"), tokens=tokens, cached=root.cache is not False, image=self.image)
         self._parts(root, place)
         if self.stream is None:
+            self.stream = self.tape.source  # an encoder on its own (T5EncoderModel)
+        if self.stream is None:
             raise UsageError(f"{self.architecture.name} has no layers that a stream runs through", place="model")
         self._close()
         if self.logits is None:

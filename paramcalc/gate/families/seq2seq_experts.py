@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.bart import PRE, attend, before, lm_head, own_table, seq2seq_head, shared
@@ -29,7 +30,19 @@ def order(c: Config, layers: int, sparse: Callable[[int], bool]) -> str:
     return order_of(["sparse" if sparse(index) else "dense" for index in range(min(layers, MOST_LAYERS))])
 
 
-def networks(c: Config, path: str, size: int, up: str, down: str, *, activation: str, visited: int, bias: bool, **drop: object) -> Tree:
+def networks(
+    c: Config,
+    path: str,
+    size: int,
+    up: str,
+    down: str,
+    *,
+    activation: str,
+    visited: int,
+    bias: bool,
+    router: Tree | None = None,
+    **drop: Any,
+) -> Tree:
     """The feed-forward network of a dense layer, and the experts of a sparse one, each stored apart."""
     dense = tree(
         kind="feed_forward",
@@ -47,9 +60,10 @@ def networks(c: Config, path: str, size: int, up: str, down: str, *, activation:
         path=path,
         count=count,
         visited=min(visited, count),
-        expert=tree(size=size, gated=False, bias=bias or None, activation=activation),
-        router={"bias": True} if c.flag("router_bias") else None,
+        expert=tree(size=size, gated=False, bias=bias or None, activation=activation, dropout=drop.get("activation_dropout")),
+        router=(router or {}) | ({"bias": True} if c.flag("router_bias") else {}),
         stacked=False,
+        loop=True if router else None,
         names={
             "router": "router.classifier",
             "experts.{}.up_proj": f"{where}.{up}",
@@ -105,6 +119,7 @@ def switch_transformers(c: Config) -> Tree:
         activation=plain_activation(c, "dense_act_fn", "relu"),
         visited=1,
         bias=False,
+        router={"wide": True, "held_wide": True, "normalized": False} | ({"jitter": True} if c.number("router_jitter_noise") else {}),
         dropout=rate(c, "dropout_rate"),
         activation_dropout=rate(c, "dropout_rate"),
     )

@@ -206,6 +206,7 @@ def dbrx(c: Config) -> Tree:
         path="norm_attn_norm.attn",
         kv_heads=kv_heads,
         fused="qkv",
+        clip=bool(attends.number("clip_qkv")) or None,
         rotary=True,
         dropout=attends.number("attn_pdrop") or None,
         names={"qkv_proj": "Wqkv", "o_proj": "out_proj"},
@@ -217,7 +218,9 @@ def dbrx(c: Config) -> Tree:
         "count": network.size("moe_num_experts"),
         "visited": network.size("moe_top_k"),
         "expert": {"size": network.size("ffn_hidden_size"), "activation": activation},
+        "router": {"upcast": False, "normalized": network.value("moe_normalize_expert_weights") is not None},
         "flat": True,
+        "loop": True,
         "names": {
             "router": "router.layer",
             "experts.gate_proj": "experts.mlp.w1",

@@ -101,6 +101,8 @@ class Attention(Block):
     """Bound of the attention logits (Gemma 2)."""
     rotary: bool = False
     """Whether queries and keys are rotated by position."""
+    clip: bool = False
+    """Whether what the fused projection makes is bounded (DBRX)."""
     tuned: bool = False
     """Whether queries are scaled by a number of their position (Nakanishi 2025), as in Llama 4's layers without rotary positions."""
     rotary_dims: Count | None = None
@@ -273,6 +275,8 @@ class Attention(Block):
         """Queries, keys and values: projections of their own, or slices of a fused one."""
         if self.fused == "qkv":
             whole = tape.linear("qkv_proj", x)
+            if self.clip:
+                whole = tape.unary("clamp", whole)
             if self.ungrouped and self.kv_heads == 1:
                 return tape.slice(whole, widths[0]), tape.pick(whole, widths[1]), tape.pick(whole, widths[2])
             query, key, value = (tape.slice(whole, width) for width in widths)

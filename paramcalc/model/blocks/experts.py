@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from paramcalc.model.activations import Activation
-from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import BIAS, WEIGHT, Row, linear, norm
 from paramcalc.words.sizes import Size
 
@@ -27,6 +27,8 @@ class Expert(BaseModel):
     gated: bool = True
     bias: bool = False
     activation: Activation = "silu"
+    dropout: Share = 0.0
+    """Of what enters its last projection."""
     clamped: bool = False
     """Whether gate and up are bounded, and gate · σ(α · gate) · (up + 1) is what enters the last projection (gpt-oss)."""
     fused: bool = False
@@ -55,6 +57,8 @@ class Router(BaseModel):
     """Whether it normalises what it reads without a gain and scales it by a vector, and each expert's share by a number (Gemma 4)."""
     upcast: bool = True
     """Whether scores are made in fp32; in the logits' format else (Aria)."""
+    jitter: bool = False
+    """Whether what it reads is multiplied by noise in fp32 (Fedus et al. 2022, Switch Transformers)."""
     narrow: bool = False
     """Whether the shares are cast to the stream's format before experts' outputs are multiplied by them (Qwen3)."""
     correction: bool = False
@@ -89,6 +93,9 @@ class Experts(Block):
     """Whether stacked weights are [count, inputs, outputs]."""
     norm: Literal["power"] | None = None
     """Style of a norm that is theirs and not the router's, where there is one (Gemma 4)."""
+    loop: bool = False
+    """Whether the reference computes one expert after another, each on its own rows (DBRX, Switch Transformers). What is kept does
+    not depend on how many rows each has, as long as none is dropped for want of capacity."""
     every: bool = False
     """Whether every expert computes every token, scaled first by its score, which is 0 where it was not chosen (Llama 4)."""
     flat: bool = False
@@ -152,9 +159,12 @@ class Experts(Block):
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         """The router's scores, the chosen experts on their tokens (one grouped product a matrix), shared ones on all."""
-        if not self.visited or not self.stacked or self.inputs or self.flat or not self.router:
+        apart = self.flat or not self.stacked
+        if not self.visited or self.inputs or not self.router or apart != self.loop:
             raise NotImplementedError("experts of this form")
-        if self.every:
+        if self.loop:
+            routed = self._one_by_one(tape, x, self.router)
+        elif self.every:
             routed = self._all_rows(tape, x)
         else:
             shares = self._shares(tape, x, self.router)
@@ -173,6 +183,33 @@ class Experts(Block):
         else:
             inner = tape.activation(self.expert.activation, tape.grouped("experts.up_proj", rows, size, routed=routed))
         return tape.grouped("experts.down_proj", inner, rows.width, routed=routed)
+
+    def _one_by_one(self, tape: Tape, x: Value, router: Router) -> Value:
+        assert self.visited
+        if router.jitter:
+            wide = tape.cast(x, FP32)
+            wide = tape.multiply(wide, tape.fresh(x.tokens, x.width, FP32, "noise"))
+            shares = tape.cast(self._shares(tape, wide, router), x.dtype)
+        else:
+            shares = self._shares(tape, x, router)
+        rows, weights = tape.dispatch(x, shares, self.visited)
+        return tape.collect(self._apart(tape, rows), weights, self.visited)
+
+    def _apart(self, tape: Tape, rows: Value) -> Value:
+        """Every row through its expert's own matrices."""
+        expert = self.expert
+
+        def through(name: str, x: Value, width: int) -> Value:
+            if self.flat:
+                return tape.product(x, tape.weight(f"experts.{name}"), width)
+            return tape.linear(f"experts.{{}}.{name}", x)
+
+        if expert.gated:
+            gate, up = through("gate_proj", rows, expert.size), through("up_proj", rows, expert.size)
+            inner = tape.multiply(tape.activation(expert.activation, gate), up)
+        else:
+            inner = tape.activation(expert.activation, through("up_proj", rows, expert.size))
+        return through("down_proj", tape.dropout(inner, expert.dropout), rows.width)
 
     def _all_rows(self, tape: Tape, x: Value) -> Value:
         assert self.visited
