@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from training_cases import Row, named, rows
+from typing import Any
 
-from paramcalc.costs.training import estimators as e
+import estimators as e
+import pytest
+from training_cases import Row, named, rows, small
+
+import paramcalc
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import plan_training
 
@@ -112,3 +115,66 @@ def test_deepspeeds_zero_2_counts_gradients_twice_where_we_count_a_share() -> No
     """Its 2 + 18/N holds whole weights, and gradients in 2 and 4 bytes beside 12 of states; the paper's stage 2 is 2 + 14/N."""
     gap = e.deepspeed_zero2(LLAMA, 8, 1, offload=False).gpu - states(precision="bf16-master", dp=8, zero=2)
     assert gap == pytest.approx(4 * LLAMA / 8, rel=1e-6)
+
+
+def gpt(**fields: Any) -> paramcalc.Architecture:
+    """GPT-2 of 3 layers: width 48, 6 heads, feed-forward 4 times the width, vocabulary 101, dropout 0.1 throughout."""
+    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 48, "n_layer": 3, "n_head": 6, "vocab_size": 101}
+    return paramcalc.load(config | {"n_positions": 64} | fields)
+
+
+OUTSIDE = {"norm": 2, "head": 2, "dropped": 1}
+"""Bytes a token and dim: what the last norm and the head read, and the mask behind the embeddings."""
+POLICIES: list[dict[str, Any]] = [{}, {"sequence_parallel": True}, {"selective": True}, {"sequence_parallel": True, "selective": True}]
+
+DIVIDED = [(tp, policy) for tp in (1, 2) for policy in POLICIES if tp > 1 or "sequence_parallel" not in policy]
+
+
+@pytest.mark.parametrize(("tp", "policy"), DIVIDED, ids=str)
+def test_under_megatrons_kernels_a_layer_keeps_what_korthikanti_counts(tp: int, policy: dict[str, bool]) -> None:
+    """The vocabulary of 101 is padded to 102 on two ranks; its logits are kept in fp32, and the numbers of
+    16 positions in 8 bytes."""
+    tokens, width, vocabulary = 2 * 16, 48, {1: 101, 2: 51}[tp]
+    layer = e.korthikanti(e.Layer(tokens, 16, width, 6), tp, **policy)
+    share = tp if policy.get("sequence_parallel") else 1
+    outside = tokens * width * sum(OUTSIDE.values()) // share + 4 * tokens * vocabulary + 8 * 16
+    options: dict[str, Any] = {"checkpointing": "selective"} if policy.get("selective") else {}
+    options |= {"sequence_parallel": True} if share > 1 else {}
+    plan = paramcalc.train(gpt(), stack="megatron", attention="eager", batch_size=2, seq_len=16, tp=tp, **options)
+    assert plan.saved_for_backward == 3 * layer + outside
+
+
+def test_flash_attention_keeps_a_sum_for_each_head_in_place_of_the_scores() -> None:
+    eager, flash = (
+        paramcalc.train(gpt(), stack="megatron", attention=kind, batch_size=2, seq_len=16).saved_for_backward for kind in ("eager", "flash")
+    )
+    assert eager - flash == 3 * (5 * 6 * 16 * 16 * 2 - 4 * 6 * 2 * 16)
+
+
+def test_grouped_queries_and_gated_networks_are_counted_by_their_own_sizes() -> None:
+    """Llama without dropout: norms and what follows them 8 a token and dim, heads of 8 for 6 queries and 2 keys and values, 40 thrice."""
+    plan = paramcalc.train(small(), stack="megatron", attention="eager", batch_size=2, seq_len=16)
+    tokens = 2 * 16
+    layer = tokens * (8 * 24 + 2 * 8 * (6 + 2 + 2 + 6) + 2 * 3 * 40) + 2 * 6 * 16 * tokens
+    assert plan.saved_for_backward == 5 * layer + tokens * 4 * 24 + 4 * tokens * 50
+
+
+def test_an_expert_works_on_the_tokens_that_visit_it() -> None:
+    fields = {"num_local_experts": 4, "num_experts_per_tok": 2, "model_type": "mixtral", "architectures": ["MixtralForCausalLM"]}
+    tokens = 2 * 16
+    plans = [paramcalc.train(small(**more), stack="megatron", batch_size=2, seq_len=16) for more in ({}, fields)]
+    dense, sparse = (plan.saved_for_backward for plan in plans)
+    assert sparse - dense == 5 * tokens * (2 * 3 * 40 + 2 * 2 * 2 * 24 + 2 * 4 * 4)
+
+
+@pytest.mark.parametrize("options", [{"method": "lora"}, {"precision": "bf16-mixed"}], ids=str)
+def test_what_the_profile_does_not_model_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(paramcalc.ParamcalcError, match="Megatron's kernels are modelled for full training"):
+        paramcalc.train(small(), stack="megatron", **options)
+
+
+def test_the_terms_name_the_kernels_they_are_of() -> None:
+    plan = paramcalc.train(small(), stack="megatron", optimizer="sgd", batch_size=64)
+    found = {term.name: term for term in plan.terms}
+    assert found["activations"].basis == "model"
+    assert found["activations"].source.startswith("Korthikanti et al. 2022")

@@ -163,7 +163,13 @@ def _training(job: TrainingJob) -> Iterator[Ladder]:
     yield Ladder("offload", SAME, tuple({"offload": each} for each in offloads))
     if job.optimizer.startswith("adamw") and not job.optimizer.endswith("8bit"):
         yield Ladder("optimizer format", CLOSE, ({"optimizer": "adamw-8bit"},))
-    lower = {"fp32": ("bf16-mixed", "bf16"), "bf16-mixed": ("bf16",), "fp16-mixed": ("bf16",), "bf16-master": ("bf16",)}
+    lower = {
+        "fp32": ("bf16-mixed", "bf16"),
+        "bf16-mixed": ("bf16",),
+        "fp16-mixed": ("bf16",),
+        "bf16-master": ("bf16",),
+        "fp16-master": ("bf16",),
+    }
     yield Ladder("format", CLOSE, tuple({"precision": each} for each in lower.get(job.precision, ())))
     yield Ladder("context", LESS, lower="seq_len")
     yield from _methods(job)
@@ -175,7 +181,7 @@ def _methods(job: TrainingJob) -> Iterator[Ladder]:
     if job.method in ("lora", "dora") and job.quant is None:
         yield Ladder("format of the frozen base", FEWER_BITS, tuple({"quant": each, **plain} for each in ("llm-int8", "nf4-dq")))
     if job.method in ("full", "last-n", "bitfit"):
-        keeps = () if job.precision == "bf16-master" or not plain else ({"method": "lora"},)
+        keeps = () if job.precision in ("bf16-master", "fp16-master") or not plain else ({"method": "lora"},)
         yield Ladder("LoRA", OTHER, (*keeps, {"method": "lora", **plain}))
         yield Ladder("QLoRA", OTHER, ({"method": "qlora", **plain},))
 

@@ -30,11 +30,14 @@ PRECISIONS: dict[str, tuple[str, str | None]] = {
     "bf16-mixed": ("fp32", "bf16"),
     "fp16-mixed": ("fp32", "fp16"),
     "bf16-master": ("bf16", None),
+    "fp16-master": ("fp16", None),
     "megatron": ("bf16", None),
 }
-"""Format of the weights, and the low format of autocast. `bf16-master` steps fp32 copies of bf16 weights (DeepSpeed);
+"""Format of the weights, and the low format of autocast. `bf16-master` and `fp16-master` step fp32 copies of the weights (DeepSpeed);
 `megatron` does too, and adds gradients up in fp32 buffers that stand from step to step."""
-MASTERS = ("bf16-master", "megatron")
+MASTERS = ("bf16-master", "fp16-master", "megatron")
+TRANSFORMERS, MEGATRON = STACKS = ("transformers", "megatron")
+"""Whose operations and kernels a model is trained with: what is kept for the backward pass depends on them."""
 CHECKPOINTING = ("none", "selective", "full")
 OFFLOADS = ("optimizer", "params")
 ADAPTED = ("lora", "dora", "ia3", "prompt", "prefix", "adapter")
@@ -79,6 +82,7 @@ class TrainingJob(NamedTuple):
     checkpointing: str = "none"
     attention: str = SDPA
     loss: str = "plain"
+    stack: str = TRANSFORMERS
     zero: int = 0
     """Stage of ZeRO; 3 is FSDP's full shard."""
     dp: int = 1
@@ -244,6 +248,7 @@ def _words(job: TrainingJob) -> None:
         "checkpointing": CHECKPOINTING,
         "attention": IMPLEMENTATIONS,
         "loss": LOSSES,
+        "stack": STACKS,
         "optimizer": OPTIMIZERS,
     }
     for name, words in known.items():
@@ -288,6 +293,9 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError(f"experts over {job.ep} ranks, of which there are {job.dp * job.tp}", place="ep", hint=f"--dp {job.ep}")
     if job.prepare_kbit and not quantized:
         raise UsageError("prepare_kbit prepares a quantized base, and this one is not", place="prepare_kbit", hint="--method qlora")
+    if job.stack == MEGATRON and (method != "full" or PRECISIONS[job.precision][1] or job.autocast):
+        hint = "--method full --precision megatron, or leave --stack out"
+        raise UsageError("Megatron's kernels are modelled for full training without autocast", place="stack", hint=hint)
     if job.sequence_parallel and method in ADAPTED:
         raise UsageError("sequence parallelism with adapters is not modelled", place="sequence_parallel", hint="leave it out")
     if job.sequence_parallel and job.tp == 1:

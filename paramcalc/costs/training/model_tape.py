@@ -9,6 +9,7 @@ from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, pr
 from paramcalc.costs.training.autograd import BYTES, LOW, Op, Ops
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
 from paramcalc.costs.training.liveness import Backward, Scene, forward
+from paramcalc.costs.training.loss import LOSSES, Loss
 from paramcalc.costs.training.maps import MapRecorder
 from paramcalc.holdings.trainable import Adapted, Site
 from paramcalc.model.architecture import Placed
@@ -40,10 +41,14 @@ class Recipe(NamedTuple):
 class ModelTape(AttentionRecorder, MapRecorder):
     """Records the forward pass of one architecture."""
 
-    def __init__(self, batch: int, length: int, recipe: Recipe, adapted: Adapted, *, sequence_parallel: int = 1) -> None:
+    def __init__(
+        self, batch: int, length: int, recipe: Recipe, adapted: Adapted, *, sequence_parallel: int = 1, expert_parallel: bool = False
+    ) -> None:
         super().__init__(batch, length, autocast=recipe.autocast)
         self.shares = sequence_parallel
         """Ranks that divide the stream's tokens among them outside of attention and feed-forward."""
+        self.expert_parallel = expert_parallel
+        """Whether experts are divided among ranks and tokens go where theirs are; else a rank has a part of each expert."""
         self.recipe = recipe
         self.implementation = recipe.implementation
         self.adapted = adapted
@@ -61,6 +66,16 @@ class ModelTape(AttentionRecorder, MapRecorder):
     @property
     def stream_dtype(self) -> str:
         return self.recipe.weights
+
+    # what another stack does in its own way
+
+    def block(self, block: Block, x: Value, at: Place) -> Value:
+        """A block's forward pass."""
+        return block.forward(self, x, at)
+
+    def loss(self, kind: str, of: Loss) -> Value:
+        """The loss at the end of it."""
+        return LOSSES[kind](self, of)
 
     # parameters
 

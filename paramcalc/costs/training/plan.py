@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
 from paramcalc.costs.training import checked
 from paramcalc.costs.training.autograd import Kept
-from paramcalc.costs.training.job import Settings, TrainingJob, settle
+from paramcalc.costs.training.job import TRANSFORMERS, Settings, TrainingJob, settle
 from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes
 from paramcalc.costs.training.overhead import overhead
 from paramcalc.costs.training.ranks import Rank, ranks
@@ -20,6 +20,7 @@ from paramcalc.model.parts import kind_of
 LOADED, FIRST, OPTIMIZER = "loaded", "first_step", "optimizer"
 TERMS = ("weights", "master_weights", "adapters", "gradients", "optimizer", "activations", "logits", "workspace")
 PHASES = (LOADED, FIRST, "forward", "forward_end", "backward_start", "backward", "backward_end", OPTIMIZER)
+KERNELS = "Korthikanti et al. 2022, §4.1: Megatron-LM's fused kernels"
 AUTOGRAD = "torch 2.13 autograd over transformers 5.23's operations (CUDA semantics)"
 
 
@@ -134,7 +135,7 @@ def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) 
                     *architecture.origin.warnings,
                     *settings.warnings,
                     *worst.warnings,
-                    checked.about(architecture.model_type),
+                    checked.about(architecture.model_type) if job.stack == TRANSFORMERS else "",
                     *unpackaged(architecture),
                 ),
             )
@@ -176,12 +177,14 @@ def _term(name: str, size: int, rank: Rank, settings: Settings) -> Term:
 
 def _basis(rank: Rank, settings: Settings) -> str:
     """Activations are exact on one device for families that were compared with the reference to the byte, and nothing left out."""
-    return EXACT if settings.devices == 1 and rank.model_type in checked.EXACT and not rank.skipped else MODEL
+    plain = settings.devices == 1 and settings.job.stack == TRANSFORMERS
+    return EXACT if plain and rank.model_type in checked.EXACT and not rank.skipped else MODEL
 
 
 def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:
     states = rank.states
     recipe, row = settings.recipe, optimizer_of(settings)
+    kernels = AUTOGRAD if settings.job.stack == TRANSFORMERS else KERNELS
     shared = _shares(name, settings)
     if name == "weights":
         kind = f"{settings.scheme.name} base, the rest in {recipe.weights}" if recipe.quantized else recipe.weights
@@ -196,10 +199,10 @@ def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:
         return row.basis, row.source, ", ".join(filter(None, (row.name, row.note))) + shared
     if name == ACTIVATIONS:
         how = {"none": "every kept tensor", "selective": "attention's core recomputed", "full": "layer inputs, and a layer recomputed"}
-        return _basis(rank, settings), AUTOGRAD, how[settings.job.checkpointing]
+        return _basis(rank, settings), kernels, how[settings.job.checkpointing]
     if name == LOGITS:
-        return _basis(rank, settings), AUTOGRAD, f"logits, the loss and their gradients; {settings.job.loss} loss"
-    return MODEL, AUTOGRAD, "temporaries of the moment: gradients of activations, copies, the optimizer's step"
+        return _basis(rank, settings), kernels, f"logits, the loss and their gradients; {settings.job.loss} loss"
+    return MODEL, kernels, "temporaries of the moment: gradients of activations, copies, the optimizer's step"
 
 
 def _shares(name: str, settings: Settings) -> str:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from paramcalc.costs.training.autograd import BYTES
-from paramcalc.costs.training.job import Settings
+from paramcalc.costs.training.job import TRANSFORMERS, Settings, TrainingJob
 from paramcalc.costs.training.layout import Stage, in_flight, rank_of, stages
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.costs.training.segment import Segment
@@ -116,7 +116,14 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
     length = -(-settings.length // job.cp)
     if settings.method.name == "prompt":
         length += settings.method.virtual_tokens
-    tape = ModelTape(job.batch_size, length, settings.recipe, adapted, sequence_parallel=job.tp if job.sequence_parallel else 1)
+    tape = _tape(job)(
+        job.batch_size,
+        length,
+        settings.recipe,
+        adapted,
+        sequence_parallel=job.tp if job.sequence_parallel else 1,
+        expert_parallel=job.ep > 1,
+    )
     needs = settings.adapted and (job.checkpointing == "full" or settings.method.name == "prompt")
     walk = Walk(
         architecture,
@@ -130,6 +137,15 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
     )
     walk.record()
     return walk, tape
+
+
+def _tape(job: TrainingJob) -> type[ModelTape]:
+    """Whose kernels are recorded."""
+    if job.stack == TRANSFORMERS:
+        return ModelTape
+    from paramcalc.costs.training.megatron import MegatronTape
+
+    return MegatronTape
 
 
 def clipped(segments: Sequence[Segment], stage: Stage) -> list[Segment]:
@@ -197,7 +213,7 @@ def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, s
     return Policy(
         checkpointing=job.checkpointing == "full",
         loss=walk.loss_storages(),
-        held=frozenset() if walk.logits is None or job.loss == "fused" else frozenset({walk.logits.storage}),
+        held=frozenset() if walk.logits is None or job.loss == "fused" or job.stack != TRANSFORMERS else frozenset({walk.logits.storage}),
         inputs=inputs,
         accumulated=job.grad_accum > 1 or standing > 0,
         standing=standing,

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from paramcalc.costs.training import flow
 from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
-from paramcalc.costs.training.loss import CONTRASTS, LOSSES, Loss, alignments
+from paramcalc.costs.training.loss import CONTRASTS, Loss, alignments
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.costs.training.segment import Segment
 from paramcalc.costs.training.within import Within, forward, placed
@@ -157,7 +157,7 @@ class Walk:
             causal = self.decodes and self.tape.source is None if stated is None else stated
             wide = isinstance(block, Head) and block.wide
             made_by = tuple(self.tape.ops[before:])
-            self.stream = LOSSES[self.loss](self.tape, Loss(made, causal, self.tape.batch, self.tape.length, made_by, wide))
+            self.stream = self.tape.loss(self.loss, Loss(made, causal, self.tape.batch, self.tape.length, made_by, wide))
             self.head_ops = tuple(self.tape.ops[before:])
 
     def _group(self, group: Group, name: str, place: Place) -> None:

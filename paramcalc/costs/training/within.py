@@ -58,7 +58,7 @@ def forward(tape: ModelTape, block: Block, x: Value | None, place: Place) -> Val
     """A block's forward pass. Refuses what is not known."""
     tape.enter(block, place)
     try:
-        return tape.after(block, place, block.forward(tape, x, place))  # type: ignore[arg-type]
+        return tape.after(block, place, tape.block(block, x, place))  # type: ignore[arg-type]
     except NotImplementedError as error:
         raise UsageError(
             f"the activations of {place.part} are not known: {error}",

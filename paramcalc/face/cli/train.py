@@ -36,7 +36,9 @@ def run(
     bits: Annotated[int | None, typer.Option("--bits", help="Bits of gptq or awq.")] = None,
     group_size: Annotated[int | None, typer.Option("--group-size", help="Group of gptq or awq.")] = None,
     prepare_kbit: Annotated[bool, typer.Option("--prepare-kbit", help="What is not quantized becomes fp32.")] = False,
-    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16, bf16-mixed, fp16-mixed or bf16-master.")] = OF.precision,
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, bf16, bf16-mixed, fp16-mixed, bf16-master, fp16-master or megatron.")
+    ] = OF.precision,
     autocast: Annotated[bool, typer.Option("--autocast", help="A bf16 base under autocast.")] = False,
     optimizer: Annotated[
         str, typer.Option("--optimizer", help="adamw, adamw-fused, adamw-8bit, adafactor, sgd, lion, muon, ...")
@@ -49,6 +51,7 @@ def run(
     checkpointing: Annotated[str, typer.Option("--checkpointing", help="none, selective or full.")] = OF.checkpointing,
     attention: Annotated[str, typer.Option("--attention", help="eager, sdpa or flash.")] = OF.attention,
     loss: Annotated[str, typer.Option("--loss", help="plain, fused or chunked.")] = OF.loss,
+    stack: Annotated[str, typer.Option("--stack", help="transformers or megatron: whose kernels keep activations.")] = OF.stack,
     zero: Annotated[int, typer.Option("--zero", help="ZeRO stage 0 to 3; FSDP's full shard is 3.")] = OF.zero,
     dp: Annotated[int, typer.Option("--dp", help="Data parallel ranks.")] = OF.dp,
     tp: Annotated[int, typer.Option("--tp", help="Tensor parallel ranks.")] = OF.tp,
