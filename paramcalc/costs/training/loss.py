@@ -69,8 +69,9 @@ def fused(tape: Recorder, of: Loss) -> Value:
             "a fused loss needs a plain output matrix, without an adapter or a bound on the logits", place="loss", hint="chunked"
         )
     tape.where = "loss"
-    hidden, weight = of.head[-1].inputs[:2]
-    tape.ops.pop()  # the output matrix's own operation
+    behind = next(number for number, op in enumerate(reversed(of.head), 1) if op.name == "linear")
+    hidden, weight = of.head[-behind].inputs[:2]
+    del tape.ops[-behind:]  # the output matrix's own operation, and a cast of the logits behind it (Mamba)
     rows, wide = hidden.tokens, of.logits.width
     pieces = -(-wide // hidden.width)
     piece = min(rows, 1 << max(0, -(-rows // pieces) - 1).bit_length())
