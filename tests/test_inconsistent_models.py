@@ -100,18 +100,3 @@ def test_a_kind_of_layer_that_has_no_mask_is_counted_and_cannot_run() -> None:
     config = LLAMA | {"model_type": "qwen2", "num_key_value_heads": 7, "layer_types": ["full_attention", "linear_attention"]}
     model = paramcalc.load(config | {"architectures": ["Qwen2ForCausalLM"]})
     assert model.inconsistent == ["layer_types names linear_attention, for which there is no attention mask"]
-
-
-DEEPSEEK = {"model_type": "deepseek_v3", "num_hidden_layers": 4, "num_local_experts": 6, "num_experts_per_tok": 2}
-
-
-def test_a_size_may_stand_under_any_name_that_the_class_takes() -> None:
-    aliased = paramcalc.count(DEEPSEEK)
-    named = paramcalc.count({key.replace("num_local_experts", "n_routed_experts"): value for key, value in DEEPSEEK.items()})
-    assert aliased.total == named.total
-
-
-def test_of_two_names_of_one_key_the_reference_takes_the_alias() -> None:
-    model = paramcalc.load(DEEPSEEK | {"n_routed_experts": 8})
-    assert paramcalc.count(model).total == paramcalc.count(DEEPSEEK).total
-    assert any("n_routed_experts says 8, but num_local_experts says 6" in warning for warning in model.origin.warnings)

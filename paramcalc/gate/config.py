@@ -27,6 +27,8 @@ class Defaults(NamedTuple):
     fixed: frozenset[str]
     """Sub-configs whose class does not depend on the `model_type` written inside them."""
     source: str
+    merged: frozenset[str] = frozenset()
+    """Sub-configs that take what the class around them has for them even where the input has something of them."""
     divides: bool = False
     """Whether the class refuses heads that do not divide the width."""
 
@@ -40,8 +42,8 @@ def defaults_of(model_type: str) -> Defaults:
     except (FileNotFoundError, OSError, ValueError):
         return Defaults({}, {}, {}, frozenset(), "")
     parts, fixed = record.get("parts", {}), frozenset(record.get("fixed", ()))
-    source, divides = record.get("source", ""), record.get("divides", False)
-    return Defaults(record["defaults"], record.get("aliases", {}), parts, fixed, source, divides)
+    about = {"merged": frozenset(record.get("merged", ())), "divides": record.get("divides", False)}
+    return Defaults(record["defaults"], record.get("aliases", {}), parts, fixed, record.get("source", ""), **about)
 
 
 class Config:
@@ -172,7 +174,8 @@ class Config:
 
     def part(self, key: str, model_type: str | None = None, *, flat: bool = False) -> Config:
         """A sub-config, by its own `model_type` (unless the class here is fixed), else the one it is known to have here,
-        else the given one. What the class around it sets for it holds only where the input says nothing of it at all.
+        else the given one. What the class around it sets for it holds only where the input says nothing of it at all, but for
+        the few that merge.
         `flat`: where it is absent, its keys may stand in the config around it."""
         if key in self.children:
             return self.children[key]
@@ -187,7 +190,7 @@ class Config:
         own = stated if isinstance(stated, str) and stated != self.model_type else None  # some name the model around them
         known = self.defaults.parts.get(key)
         kind = known if known and key in self.defaults.fixed else own or model_type or known or ""
-        shared = over if isinstance(over, Mapping) and value is None else None
+        shared = over if isinstance(over, Mapping) and (value is None or key in self.defaults.merged) else None
         place = f"{self.place}{key}."
         if flat and value is None and (stated_here := self._flat(kind)):
             inner, place, shared = stated_here, self.place, None

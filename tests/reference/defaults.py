@@ -11,8 +11,9 @@ Runs in the reference environment (see the README here), never as part of paramc
 - `parts`: sub-config -> its model type (`owner.part`, with a file of its own, for a class that has none).
   `defaults[part]` holds only what differs from that type's own defaults, or
   null where the part is optional and absent. It holds for a part that is not given at all: a part that is given takes
-  the defaults of its type alone, as the library does.
+  the defaults of its type alone, as the library does, unless it is one of `merged`.
 - `fixed`: the parts whose class does not depend on the `model_type` written inside them.
+- `merged`: the parts of which a given one has this class's values where it is silent, too.
 - `divides`: true where the class refuses heads that do not divide the width.
 - `note`: why the class could not be built with its defaults, if so.
 """
@@ -101,7 +102,9 @@ def difference(config: PreTrainedConfig) -> dict[str, object]:
     if config.num_labels != usual.num_labels:
         apart["num_labels"] = config.num_labels
     given = {k: v for k, v in apart.items() if k not in derived_keys(usual)}
-    return given if rebuilds(config, given) else apart
+    values = built(config)  # a computed key may be the class's usual one, where these sizes would make another of it
+    stated = apart | {k: values[k] for k in derived_keys(usual) if k in values}
+    return next((made for made in (given, apart, stated) if rebuilds(config, made)), apart)
 
 
 def rebuilds(config: PreTrainedConfig, given: dict[str, object]) -> bool:
@@ -151,6 +154,14 @@ def divides(cls: type[PreTrainedConfig], config: PreTrainedConfig) -> bool:
     return False
 
 
+def merges(cls: type[PreTrainedConfig], key: str, part: PreTrainedConfig) -> bool:
+    """Does a part that is given with nothing but its type come out as one that is not given?"""
+    try:
+        return plain(getattr(cls(**{key: {"model_type": part.model_type}}), key)) == plain(part)
+    except Exception:
+        return False
+
+
 def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
     """The record of one class, as described at the top."""
     fixed = {k: v for k, v in declared(cls).items() if k not in NOT_ARCHITECTURE}
@@ -165,6 +176,8 @@ def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
         note = str(error).strip().splitlines()[-1].strip()[:160]
         defaults = {k: plain(v) for k, v in fixed.items() if k not in kinds}
         return out | {"defaults": defaults, "derived": [], "computed": {}, "note": f"not buildable: {note}"}
+    if merged := sorted(k for k, v in parts_of(config).items() if difference(v) and merges(cls, k, v)):
+        out["merged"] = merged
     if divides(cls, config):
         out["divides"] = True
     derived, parts, values = derived_keys(config), parts_of(config), built(config)

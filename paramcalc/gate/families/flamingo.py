@@ -76,7 +76,7 @@ def mllama_vision(c: Config) -> Tree:
     def layers(path: str, number: str, gates: tuple[str, ...]) -> Tree:
         words = LLAMA4._replace(scales=gates)
         heads = c.size("attention_heads")
-        attend = attention(c, words, rounded=True, bias=None, heads=heads, head_dim=max(1, width // heads))
+        attend = attention(c, words, bias=None, heads=heads, head_dim=max(1, width // heads))
         built = encoder_layer(words, attend, plain_feed_forward(c, words), width=1)
         return stack(path, {"layer": built}, f"{c.size(number)} layer")
 

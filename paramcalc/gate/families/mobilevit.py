@@ -10,7 +10,7 @@ from paramcalc.gate.families.composite import dense
 from paramcalc.gate.families.maps import batch_norm, classified, convolution, depthwise, divisible
 from paramcalc.gate.families.mobile import inverted, normed
 from paramcalc.gate.families.pyramid import stages
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, stack, tree, under
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, stack, tree, under, whole
 from paramcalc.gate.families.vision import Words, attention, classifier, feed_forward, pair, refuse, token
 
 VIT = Words(
@@ -164,7 +164,7 @@ def cvt(c: Config) -> Tree:
         if method not in ("dw_bn", "avg", "linear"):
             c.fail("qkv_projection_method", f"expected dw_bn, avg or linear, got {method!r:.60}")
         biased = on(c.listed("qkv_bias"), index, True)
-        attend = attention(c, CVT, heads=max(1, heads), head_dim=max(1, width // max(1, heads)), bias=True if biased else ["o"])
+        attend = attention(c, CVT, **whole(c, max(1, heads), width), bias=True if biased else ["o"])
         layer: Tree = {"norm_1": layer_norm(CVT.norm_1), "attention": attend}
         for name in ("query", "key", "value") if method == "dw_bn" else ():
             path = f"attention.attention.convolution_projection_{name}.convolution_projection"

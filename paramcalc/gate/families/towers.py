@@ -23,9 +23,10 @@ DOWNSAMPLED = [512, 896]
 
 def pixtral(c: Config) -> Tree:
     """Pixtral (Agrawal et al. 2024): rotary in two directions, RMS norms, gated, no biases."""
+    head_dim = max(1, c.size("hidden_size") // c.size("num_attention_heads"))
     layer = encoder_layer(
         PIXTRAL,
-        attention(c, PIXTRAL, bias=None, rotary=True, head_dim=max(1, c.size("hidden_size") // c.size("num_attention_heads"))),
+        attention(c, PIXTRAL, rounded=False, bias=None, rotary=True, head_dim=head_dim),
         feed_forward(c, PIXTRAL, gated=True, bias=None, names=None),
         norm=rms,
     )
@@ -127,7 +128,7 @@ def sam(c: Config, *, prefix: str = "", halved: bool = False) -> Tree:
 def llama4(c: Config) -> Tree:
     """Llama 4's image encoder (Meta 2025): rotary and learned positions, and an adapter on shuffled patches at the end."""
     width, rows, side = c.size("hidden_size"), patches(c) + 1, c.size("patch_size")
-    attend = attention(c, LLAMA4, rounded=True, rotary=True, head_dim=max(1, width // c.size("num_attention_heads")))
+    attend = attention(c, LLAMA4, rotary=True, head_dim=max(1, width // c.size("num_attention_heads")))
     layer = encoder_layer(LLAMA4, attend, feed_forward(c, LLAMA4, activation="gelu"))
     adapted = c.size("projector_output_dim")
     position = token("positional_embedding_vlm", rows, width)
@@ -160,7 +161,7 @@ def llama4(c: Config) -> Tree:
 def kimi(c: Config) -> Tree:
     """Kimi K2.5's image encoder (Moonshot AI 2026): a grid of learned positions beside the rotary ones."""
     width = c.size("hidden_size")
-    attend = attention(c, KIMI, rotary=True, head_dim=max(1, width // c.size("num_attention_heads")))
+    attend = attention(c, KIMI, rounded=False, rotary=True, head_dim=max(1, width // c.size("num_attention_heads")))
     grid = token("patch_embed.pos_emb.position_embeddings", c.size("pos_emb_height"), c.size("pos_emb_width"), width)
     parts = {
         "patches": patch_embedding(c, "patch_embed.proj", inputs=3),  # colours, fixed in the reference's code

@@ -31,7 +31,7 @@ def hunyuan(c: Config) -> Tree:
         "norm_out": rms("after_rms", size=outputs),
     }
     merger |= {name: token(f"image_{name}", outputs) for name in ("begin", "end", "sep")}
-    layer = encoder_layer(HUNYUAN, attention(c, HUNYUAN, rounded=True), feed_forward(c, HUNYUAN))
+    layer = encoder_layer(HUNYUAN, attention(c, HUNYUAN), feed_forward(c, HUNYUAN))
     parts = {
         "patches": patch_embedding(c, "embeddings.patch_embedding"),
         "position": {"rows": rows, "path": "embeddings.position_embedding"},
@@ -93,7 +93,7 @@ def lfm3(c: Config) -> Tree:
     def build(word: str) -> Tree:
         if word == "attention":
             about = {"kv_heads": c.size("num_key_value_heads"), "head_dim": max(1, width // number), "qk_norm": "head"}
-            attend = attention(c, LFM, rounded=True, bias=None, rotary=True, **about)
+            attend = attention(c, LFM, bias=None, rotary=True, **about)
             return encoder_layer(LFM, attend, feed, norm=rms)
         return {
             "norm_1": rms("operator_norm"),

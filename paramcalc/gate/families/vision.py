@@ -92,9 +92,9 @@ def head_size(c: Config, heads: int, width: int) -> int:
 
 
 def attention(c: Config, words: Words, **fields: Any) -> Tree:
-    """Biased projections over all patches at once, as wide as the stream unless the config has a `head_dim` or they are
-    `rounded` to a multiple of the heads."""
-    rounded = fields.pop("rounded", False) or (c.optional("head_dim") and "head_dim" not in fields)
+    """Biased projections over all patches at once, `rounded` to a multiple of the heads unless they are one matrix of three times
+    the stream's width (or so in the reference)."""
+    rounded = fields.pop("rounded", "fused" not in fields) or (c.optional("head_dim") and "head_dim" not in fields)
     heads = fields.pop("heads", None) or c.size("num_attention_heads")
     head_dim = fields.pop("head_dim", None) or head_size(c, heads, c.size("hidden_size"))
     dropout = "attention_dropout" if c.value("attention_dropout") is not None else "attention_probs_dropout_prob"
@@ -118,7 +118,7 @@ def spread(c: Config, made: Tree) -> Tree:
     """Attention whose heads do not divide the width: the reference's projections have that width all the same, and its keys
     and values, where they have fewer heads, the rounded one."""
     number, head_dim, width = made["heads"], made["head_dim"], made.get("inputs") or c.value("hidden_size")
-    if not isinstance(width, int) or not width > number * head_dim > width - number:  # CvT lists a width for each stage
+    if not isinstance(width, int) or not width > number * head_dim > width - number:  # a list of widths, one a stage
         return made
     return floored(c, made) if made.get("kv_heads") else made | whole(c, number, width)
 

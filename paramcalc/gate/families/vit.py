@@ -142,7 +142,7 @@ def dinov2(c: Config, *, registers: bool = False) -> Tree:
     parts["cls_token"] = token("embeddings.cls_token", 1, 1, width) | {"joins": True}
     if registers or c.flag("use_mask_token", True):
         parts["mask_token"] = mask_token("embeddings.mask_token", 1, width)
-    extra = c.size("num_register_tokens") if registers else 0
+    extra = c.zero_or("num_register_tokens") if registers else 0
     if extra:
         parts["registers"] = token("embeddings.register_tokens", 1, extra, width) | {"joins": True}
     rows = patches(c) + 1
