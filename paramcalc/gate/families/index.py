@@ -150,6 +150,8 @@ MODULES: dict[str, str] = {
     "timm": "gemma3n_vision timm_backbone timm_wrapper",
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
+    "csm": "csm",
+    "sam2_video": "sam2_video",
     "sam2": "sam2 sam2_hiera_det_model sam2_vision_model",
     "promptable": "sam sam_hq sam_hq_vision_model",
     "depth": "depth_anything dpt glpn prompt_depth_anything",
