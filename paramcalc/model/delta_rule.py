@@ -37,12 +37,12 @@ def gated_delta_rule(tape: Tape, query: Value, key: Value, value: Value, decay: 
     dtype = query.dtype
     query, key, value, beta, decay = (tape.cast(x, FP32) for x in (query, key, value, beta, decay))
     query, key = (tape.multiply(x, tape.unary("rsqrt", _squares(tape, x, heads))) for x in (query, key))
-    query, key, value, beta, decay = (_whole_chunks(tape, x) for x in (tape.scale(query), key, value, beta, decay))
+    query, key, value, beta, decay = (_whole_chunks(tape, x, dtype) for x in (tape.scale(query), key, value, beta, decay))
     value, step = tape.multiply(value, beta), tape.multiply(key, beta)
     sums = tape.cumulative(decay)
     pairs = _decay_of_pairs(tape, sums)
-    system = tape.multiply(tape.matmul(step, key, heads * CHUNK), pairs)
-    scores = tape.multiply(tape.matmul(query, key, heads * CHUNK), pairs)
+    system = tape.multiply(tape.matmul(_side_by_side(tape, step, dtype), _side_by_side(tape, key, dtype), heads * CHUNK), pairs)
+    scores = tape.multiply(tape.matmul(_side_by_side(tape, query, dtype), _side_by_side(tape, key, dtype), heads * CHUNK), pairs)
     known = tape.solve(system, tape.multiply(step, tape.unary("exp", sums)))
     chunks = Chunks(query, key, sums, tape.solve(system, value), known, scores)
     made = _scan(tape, chunks, heads, _turn_of_heads(tape, chunks))
@@ -74,11 +74,22 @@ def _squares(tape: Tape, x: Value, heads: int) -> Value:
     return tape.scale(tape.mean(tape.multiply(x, x), heads))
 
 
-def _whole_chunks(tape: Tape, x: Value) -> Value:
-    """Sequences made as long as whole chunks, head by head; a copy even where they are."""
+def _whole_chunks(tape: Tape, x: Value, dtype: str = "") -> Value:
+    """Sequences made as long as whole chunks; a copy even where they are. It lies head by head, but for one that was neither
+    cast nor made longer, and lies as it did."""
     made = tape.padded(x, tape.batch * -(-tape.length // CHUNK) * CHUNK)
-    made.layout = HEADS_FIRST
+    if not _as_it_came(tape, dtype):
+        made.layout = HEADS_FIRST
     return made
+
+
+def _as_it_came(tape: Tape, dtype: str) -> bool:
+    return dtype == FP32 and tape.length % CHUNK == 0
+
+
+def _side_by_side(tape: Tape, x: Value, dtype: str) -> Value:
+    """An operand of a product for each chunk: a copy where the chunks of a head do not lie one behind another."""
+    return tape.by_head(x) if _as_it_came(tape, dtype) and tape.length > CHUNK else x
 
 
 def _part(tape: Tape, x: Value, tokens: int) -> Value:

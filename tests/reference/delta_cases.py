@@ -8,7 +8,9 @@ from activation_cases import TEXT, Case, Setting
 
 CHUNKED = (
     *(Setting(length=length) for length in (12, 64, 130, 200)),
-    Setting("fp32", length=65),
+    *(Setting("fp32", length=length) for length in (64, 65, 192)),
+    Setting("fp32", batch=1, length=128),
+    Setting("fp32", batch=1, length=64),
     Setting("fp32", "eager", batch=1, length=130),
     Setting("bf16-mixed", length=200),
     Setting("bf16-mixed", "eager"),
