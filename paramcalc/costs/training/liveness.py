@@ -69,7 +69,8 @@ def forward(scene: Scene) -> Meter:
         alive.add(scene.entry.storage)
         meter.add(ACTIVATIONS, scene.entry.storage.bytes)
     for number, op in enumerate(scene.ops):
-        for storage in (op.output.storage, *op.saved):
+        saved = op.saved if scene.keeps or op.inputs else ()  # what an operation without operands keeps, nothing makes
+        for storage in (op.output.storage, *saved):
             if storage in own and storage not in alive and storage.kind in KEPT_KINDS:
                 alive.add(storage)
                 meter.add(scene.term(storage, kept), storage.bytes)

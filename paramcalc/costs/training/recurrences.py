@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paramcalc.costs.training.autograd import BYTES, Recorder, dense, promoted
+from paramcalc.costs.training.autograd import BYTES, Op, Recorder, dense, promoted
 from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
 
 
@@ -46,12 +46,17 @@ class RecurrenceRecorder(Recorder):
 
     @contextmanager
     def repeated(self, times: int, *states: Value) -> Iterator[tuple[Value, ...]]:
+        """The turn that is recorded is the last, in whose backward pass what all others keep is there still: an operation before
+        it keeps that."""
         start = len(self.ops)
         yield tuple(self.emit("state", (state,), state.tokens, state.width, state.dtype) for state in states)
         turn = self.ops[start:]
         made = {op.output.storage for op in turn if all(value.storage is not op.output.storage for value in op.inputs)}
-        for storage in made & {storage for op in turn for storage in op.saved}:
-            storage.bytes *= times
+        kept = [storage for storage in dict.fromkeys(storage for op in turn for storage in op.saved) if storage in made]
+        if times > 1:
+            others = tuple(Storage((times - 1) * each.bytes, each.name, each.where, each.kind) for each in kept)
+            nothing = Value(0, 0, FP32, Storage(0), needs_grad=True)
+            self.ops.insert(start, Op("other turns", (), nothing, others, where=self.where))
 
     def solve(self, system: Value, x: Value) -> Value:
         """Keeps the systems and the solutions (`linalg_solve_triangular`)."""
