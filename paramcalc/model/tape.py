@@ -257,6 +257,10 @@ class Tape(MapTape, RecurrentTape):
         """A tensor without a gradient that is made on the spot: a mask, an index, a number."""
 
     @abstractmethod
+    def fourier(self, x: Value) -> Value:
+        """The real half of a transform over tokens and width."""
+
+    @abstractmethod
     def number(self, of: Value, dtype: str) -> Value:
         """A number by which a value is divided: kept in a format of its own, it does not change the value's."""
 

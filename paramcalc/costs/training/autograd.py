@@ -246,6 +246,10 @@ class Recorder(Tape):
     def fresh(self, tokens: int, width: int, dtype: str, name: str) -> Value:
         return self.emit(name, (), tokens, width, dtype, layout=TOKENS_FIRST)
 
+    def fourier(self, x: Value) -> Value:
+        made = self.emit("fourier transform", (x,), x.tokens, 2 * x.width, x.dtype, layout=TOKENS_FIRST)
+        return self.slice(made, x.width)
+
     def number(self, of: Value, dtype: str) -> Value:
         return Value(1, 1, of.dtype, self.emit("number", (), 1, 1, dtype, layout=TOKENS_FIRST).storage)
 

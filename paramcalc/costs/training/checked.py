@@ -27,8 +27,8 @@ RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba lfm2_moe
 """Those whose layers carry a state, as transformers computes them where no kernels are installed beside it."""
 
 TEXTS = _types(
-    """apertus aria_text dbrx esm gemma4_text gemma4_unified_text granite_swa granitemoe_swa layoutlm llama4_text modernbert-decoder
-    nanochat roc_bert tapas ultrabert xglm"""
+    """apertus aria_text big_bird dbrx diffllama esm fnet gemma4_text gemma4_unified_text granite_swa granitemoe_swa layoutlm
+    llama4_text luke modernbert-decoder nanochat roc_bert tapas ultrabert xglm"""
 )
 """Those of text whose layers compute more than their parameters show."""
 
@@ -63,8 +63,8 @@ NEAR = _types(
 """Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""
 
 OTHER = _types(
-    """big_bird convbert diffllama doge fsmt funnel
-    ibert longformer luke minimax_m3_vl_text mobilebert mra
+    """convbert doge fsmt funnel
+    ibert longformer minimax_m3_vl_text mobilebert mra
     neomme nystromformer pegasus_x prophetnet wavlm yoso"""
 )
 """More than 1 % off: their layers compute more than their parameters show."""

@@ -138,7 +138,10 @@ def big_bird(c: Config) -> Tree:
         feed = one["feed_forward"] | {"path": where, "component": "head"}
         return {"head_feed_forward": feed, "head_norm": layer_norm(f"{where}.output.LayerNorm"), **dense_head(f"{where}.qa_outputs", 2)}
 
-    return assembled(c, style, encoder(c, style, layer(c, style)), other=other)
+    fields: Tree = {}
+    if c.text("attention_type", "block_sparse") == "block_sparse":
+        fields["sparse_from"] = (5 + 2 * (c.optional("num_random_blocks") or 3)) * (c.optional("block_size") or 64) + 1
+    return assembled(c, style, encoder(c, style, layer(c, style, **fields)), other=other)
 
 
 def xmod(c: Config) -> Tree:

@@ -21,7 +21,7 @@ from paramcalc.gate.families.llama import (
     feed_forward,
     late,
 )
-from paramcalc.gate.families.recipes import PARALLEL, PRE_NORM, SANDWICH, Tree, layer_norm, rms, tree, window_size, windows
+from paramcalc.gate.families.recipes import PARALLEL, PRE_NORM, SANDWICH, Tree, layer_norm, rms, window_size, windows
 
 NAMED: Tree = {"qk_norm": "head", "names": {"q_norm": "query_layernorm", "k_norm": "key_layernorm"}}
 """Norms of queries and keys under HunYuan's names."""
@@ -85,17 +85,10 @@ def phi_attention(c: Config, word: str, *, fused: bool = False) -> Tree:
     return attention(c, word, bias=True, names=names, **normed)
 
 
-def diffllama_lambdas(c: Config, *_: str) -> Tree:
-    """Differential attention (Ye et al. 2024, eq. 2): four vectors of one head's dims make the scale of what is subtracted."""
-    dim = c.optional("head_dim") or c.size("hidden_size") // c.size("num_attention_heads")
-    names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
-    return {name: tree(kind="tensor", shape=[dim], path=f"self_attn.{name}", component="attention") for name in names}
-
-
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "apertus": partial(decoder, attend=HEAD_NORM, feed=partial(feed_forward, bias=False, gated=False), layout=APERTUS),
     "bitnet": bitnet,
-    "diffllama": partial(plain, beside=diffllama_lambdas, qa_base="transformer"),
+    "diffllama": partial(plain, attend=partial(attention, differential=True), qa_base="transformer"),
     "exaone4": partial(plain, attend=partial(UNBIASED, qk_norm="head"), sees=exaone4_windows, layout=OLMO2, qa_base="transformer"),
     "glm": partial(decoder, attend=partial(attention, out_bias=False), feed=FUSED),
     "glm4": partial(decoder, attend=partial(attention, out_bias=False), feed=FUSED, layout=GLM4),

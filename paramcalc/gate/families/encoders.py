@@ -152,7 +152,7 @@ def fnet(c: Config) -> Tree:
     """FNet (Lee-Thorp et al. 2022): tokens are mixed by a Fourier transform instead of attention."""
     style = Style(base="fnet", pooled=EVERYWHERE)
     one = {
-        "fourier": {},
+        "fourier": {"matrices": True} if c.flag("use_tpu_fourier_optimizations") else {},
         "norm_1": layer_norm("fourier.output.LayerNorm"),
         "feed_forward": feed_forward(c),
         "norm_2": layer_norm(style.norms[1]),
@@ -190,7 +190,9 @@ def luke(c: Config) -> Tree:
         head = dense_head("classifier", labels(c), inputs=number * c.size("hidden_size"), bias=number != 2)
         pooler = {"pooler": {"kind": "dense", "path": "pooler.dense", "activation": "tanh"}}
         return document(c, under("luke.", parts | pooler) | head)
-    return assembled(c, style, parts, head=luke_head)
+    made = assembled(c, style, parts, head=luke_head)
+    # without entities, which a caller has to name, none of what is theirs is used
+    return made | {"flow": [name for name in made["parts"] if not name.startswith("entit")]}
 
 
 def luke_entities(c: Config) -> Tree:

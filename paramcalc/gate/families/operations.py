@@ -37,10 +37,10 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 """The same of a layer norm."""
 
 STREAM_SOFTMAX = _types(
-    """albert bart bert bert-generation bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio data2vec-text
-    distilbert electra ernie esm falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 m2m_100 marian mbart mimo_v2_flash
-    mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert switch_transformers t5 tapas
-    umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
+    """albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio
+    data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 luke m2m_100 marian mbart
+    mimo_v2_flash mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert
+    switch_transformers t5 tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
@@ -61,10 +61,10 @@ WIDE_SCORES = _types("codegen gpt_neo gptj")
 """Model types whose plain attention casts queries and keys to fp32."""
 
 PER_TOKEN_POSITIONS = _types(
-    "tapas biogpt camembert data2vec-text opt roberta roberta-prelayernorm whisper xlm-roberta xlm-roberta-xl xmod"
+    """biogpt camembert data2vec-text luke opt roberta roberta-prelayernorm tapas whisper xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types that compute a position for each token from the mask or the input."""
-KEPT_POSITIONS = _types("albert bert bert-generation distilbert electra ernie layoutlm mobilebert roc_bert")
+KEPT_POSITIONS = _types("albert bert bert-generation big_bird distilbert electra ernie fnet layoutlm mobilebert roc_bert")
 """Model types that keep their positions as a buffer."""
 SHIFTED_LOGITS = _types("bart bigbird_pegasus blenderbot blenderbot-small marian mbart mvp pegasus plbart")
 """Model types that add a buffer to the logits of their decoder."""
@@ -121,7 +121,9 @@ MAYBE_NORMALIZED = _types(
 """Model types whose config says whether chosen scores are divided by their sum."""
 NORMALIZED = _types("bailing_hybrid kimi_linear")
 """Those of them where they are unless it says otherwise."""
-PER_TOKEN_TYPES = _types("camembert data2vec-text layoutlm roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
+KEPT_TYPES = _types("big_bird fnet")
+"""Model types that keep their token types as a buffer."""
+PER_TOKEN_TYPES = _types("camembert data2vec-text layoutlm luke roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
 """Model types that make token types for each token."""
 
 
@@ -285,6 +287,6 @@ def _router(c: Config, part: Tree) -> None:
 
 def _table(model_type: str, name: str, part: Tree) -> None:
     if name == "token_types":
-        part.setdefault("index", "made" if model_type in PER_TOKEN_TYPES else "shared")
+        part.setdefault("index", "made" if model_type in PER_TOKEN_TYPES else "kept" if model_type in KEPT_TYPES else "shared")
     elif name.startswith("relative"):
         part.setdefault("index", "relative")

@@ -75,6 +75,11 @@ class Attention(Block):
     """Whether the reference does not hand it to torch's kernels (`sdpa`) but computes it in plain operations."""
     floored: bool = False
     """Whether its plain attention bounds masked scores below, and layers are handed the mask as an argument (XGLM)."""
+    sparse_from: Count | None = None
+    """Tokens of a sequence from which on only blocks of it are compared (BigBird), which training does not know."""
+    differential: bool = False
+    """Whether it is the difference of two attentions on halves of the values, scaled by learned vectors and normalised
+    (Ye et al. 2024, §2.1)."""
     padding: bool = False
     """Whether the reference makes a mask of padding and hands it to the kernel, whatever it hides (LayoutLM)."""
     window: Count | None = None
@@ -173,6 +178,8 @@ class Attention(Block):
             yield from self._qk_norm("q_norm", heads, head_dim)
             if not self.reuses:
                 yield from self._qk_norm("k_norm", kv_heads, head_dim)
+        if self.differential:
+            yield from (Row(f"lambda_{name}", (head_dim,), role="lambda") for name in ("q1", "k1", "q2", "k2"))
         if self.sinks:
             yield Row("sinks", (heads,), split=0, role="sinks")
 
@@ -245,12 +252,21 @@ class Attention(Block):
             tape.set_aside(f"values {self.lends}", value)
         if self.tuned:
             query = tape.cast(tape.multiply(query, tape.fresh(tape.length, 1, "fp32", "scales of positions")), query.dtype)
-        mixed = tape.attention(
+        mixed = self._differential(tape, query, key, value, at) if self.differential else self._attend(tape, query, key, value, at)
+        if gate is not None or self.gate_proj:
+            weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)
+            mixed = tape.multiply(mixed, weight)
+        return tape.dropout(tape.linear("o_proj", mixed), self.output_dropout) if self.output else mixed
+
+    def _attend(self, tape: Tape, query: Value, key: Value, value: Value, at: Place) -> Value:
+        if self.sparse_from and tape.length >= self.sparse_from:
+            raise NotImplementedError(f"block-sparse attention, which {self.sparse_from:,} tokens or more have")
+        return tape.attention(
             tape.by_head(query) if self.contiguous else query,
             key,
             value,
-            heads=heads,
-            kv_heads=kv_heads,
+            heads=self.heads,
+            kv_heads=self.kv_heads or self.heads,
             causal=at.cached and not self.source,
             window=self.window or self.chunk,
             softcap=self.softcap is not None,
@@ -266,10 +282,20 @@ class Attention(Block):
             sink_scale=self.sink_scale,
             padding=self.padding,
         )
-        if gate is not None or self.gate_proj:
-            weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)
-            mixed = tape.multiply(mixed, weight)
-        return tape.dropout(tape.linear("o_proj", mixed), self.output_dropout) if self.output else mixed
+
+    def _differential(self, tape: Tape, query: Value, key: Value, value: Value, at: Place) -> Value:
+        """Each half of the value heads for all keys; the difference of the two halves of heads of what that makes."""
+        kv_heads = self.kv_heads or self.heads
+        halves = [tape.by_head(tape.spread(tape.slice(value, value.width // 2), 2)) for _ in range(2)]
+        both = tape.join(*(self._attend(tape, query, key, half, at) for half in halves))
+        one, other = tape.slice(both, both.width // 2), tape.slice(both, both.width // 2)
+        scales = []
+        for number in "12":
+            vectors = tape.multiply(tape.weight(f"lambda_q{number}"), tape.weight(f"lambda_k{number}"))
+            scales.append(tape.cast(tape.unary("exp", tape.mean(tape.cast(vectors, "fp32"))), query.dtype))
+        scale = tape.scale(tape.subtract(*scales))
+        mixed = tape.subtract(one, tape.multiply(scale, other))
+        return tape.scale(tape.rms_norm(mixed, "cast", "", max(1, kv_heads // 2 * (self.heads // kv_heads)), gain=False))
 
     def _read(self, tape: Tape, x: Value, widths: tuple[int, int, int]) -> tuple[Value, Value, Value]:
         """Queries, keys and values: projections of their own, or slices of a fused one."""
