@@ -151,6 +151,7 @@ MODULES: dict[str, str] = {
     "detr": "conditional_detr dab-detr detr table-transformer",
     "deformable": "deformable_detr",
     "csm": "csm",
+    "d_fine": "d_fine",
     "sam2_video": "sam2_video",
     "sam2": "sam2 sam2_hiera_det_model sam2_vision_model",
     "promptable": "sam sam_hq sam_hq_vision_model",

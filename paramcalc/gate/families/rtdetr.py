@@ -121,12 +121,13 @@ def hybrid(c: Config, maps: int) -> Tree:
     return {"encoder": parts}
 
 
-def projected(path: str, inputs: list[int], outputs: int, levels: int = 0) -> Tree:
-    """Each map's way into another width, and coarser maps made from the last until there are as many as `levels`."""
+def projected(path: str, inputs: list[int], outputs: int, levels: int = 0, *, chained: bool = True) -> Tree:
+    """Each map's way into another width, and coarser maps until there are as many as `levels`: each made from the one before, or,
+    not `chained`, of the last map's width."""
     parts: Tree = {}
     for index in range(max(levels, len(inputs))):
         coarser = index >= len(inputs)
-        read = inputs[index] if not coarser else inputs[-1] if index == len(inputs) else outputs
+        read = inputs[index] if not coarser else inputs[-1] if index == len(inputs) or not chained else outputs
         name, place = path.removesuffix("_proj"), f"{path}.{{}}.{{}}"
         conv = convolution(place, read, outputs, 3 if coarser else 1, stride=2 if coarser else 1, bias=False, component="projection")
         parts |= {f"{name}_{index + 1}": conv, f"{name}_norm_{index + 1}": batch_norm(place, outputs)}
