@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import paramcalc
+from paramcalc import UsageError
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import TrainingPlan, plan_training
 from paramcalc.holdings.counts import Counts, count_architecture
@@ -97,3 +100,31 @@ def test_on_the_way_back_what_earlier_chunks_keep_is_there_until_their_turn() ->
     """The fullest moment grows by all that a chunk keeps and by no less: gradients of whole sequences come on top."""
     peaks = [next(phase for phase in training(64 * n).phases if phase.name == "backward").bytes for n in (100, 101)]
     assert peaks[1] - peaks[0] >= kept(64 * 101) - kept(64 * 100)
+
+
+def with_kernels(length: int, **options: Any) -> TrainingPlan:
+    return plan_training(paramcalc.load(QWEN), TrainingJob(seq_len=length, stack="fla", **options))
+
+
+def test_with_the_kernels_a_token_keeps_what_their_source_says() -> None:
+    """flash-linear-attention 0.5.2, `ChunkGatedDeltaRuleFunction`: q and k normalised (2 · 2 heads of 3, bf16), their lengths (fp32),
+    v (4 heads of 5), the step, the summed decay (fp32), A [64]. causal-conv1d: its input. Around them softplus and the gated
+    norm as ever."""
+    heads, value, mixed = 4, 4 * 5, 2 * 2 * 3 + 4 * 5
+    rule = 2 * (2 * 2 * 3) + 2 * 4 * 2 + 2 * value + 2 * heads + 4 * heads + 2 * heads * 64
+    around = 2 * mixed + 8 * heads + 16 * value + 4 * heads
+
+    def kept(length: int) -> int:
+        return sum(row.bytes * times for row, times in with_kernels(length).kept if row.where.endswith("linear_attn"))
+
+    assert [kept(n + 1) - kept(n) for n in (10, 64, 1000)] == [rule + around] * 3
+
+
+def test_with_the_kernels_less_is_kept_and_nothing_is_called_exact() -> None:
+    assert with_kernels(512).saved_for_backward < training(512).saved_for_backward
+    assert {term.basis for term in with_kernels(512).terms if term.name == "activations"} == {"model"}
+
+
+def test_kernels_that_no_layer_uses_are_refused() -> None:
+    with pytest.raises(UsageError, match="no layer of mapping is computed by flash-linear-attention"):
+        plan_training(paramcalc.load(QWEN | {"layer_types": ["full_attention"]}), TrainingJob(seq_len=8, stack="fla"))

@@ -75,3 +75,18 @@ def test_each_further_chunk_keeps_as_much_as_the_one_before_it() -> None:
     rule = 4 * h * (c * (15 * d + 3 * c * d + 2 * c + 3) + substituted + d * d + d)
     around = c * h * (12 * d + 13 * d + 2 + 16 * d + 4)
     assert [kept(c * (n + 1)) - kept(c * n) for n in (2, 3, 4, 500)] == [rule + around] * 4
+
+
+def test_with_the_kernels_a_token_keeps_what_their_source_says() -> None:
+    """flash-linear-attention 0.5.2, `ChunkKDAFunction`, in bf16: q and k normalised, their lengths (fp32), v, the step, the decay as it
+    came and summed (fp32), Aqk and Akk [64] each. Around it the convolution's input, the decay's exp, log and condition, and the
+    gated norm."""
+    h, d = 2, 3
+    rule = 2 * 2 * h * d + 2 * 4 * h + 2 * h * d + 2 * h + 2 * 4 * h * d + 2 * 2 * h * 64
+    around = 2 * 3 * h * d + 13 * h * d + 16 * h * d + 4 * h
+
+    def kept(length: int) -> int:
+        plan = plan_training(paramcalc.load(KIMI), TrainingJob(seq_len=length, stack="fla"))
+        return sum(row.bytes * times for row, times in plan.kept if row.where.endswith("self_attn"))
+
+    assert [kept(n + 1) - kept(n) for n in (10, 64, 1000)] == [rule + around] * 3

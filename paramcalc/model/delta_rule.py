@@ -29,12 +29,14 @@ class Chunks(NamedTuple):
     """Of each two tokens of a chunk: scores, or decays where those of the channels differ."""
 
 
-def gated_delta_rule(tape: Tape, query: Value, key: Value, value: Value, decay: Value, beta: Value, heads: int) -> Value:
+def gated_delta_rule(tape: Tape, query: Value, key: Value, value: Value, decay: Value, beta: Value, heads: int, key_heads: int) -> Value:
     """The gated delta rule with one decay for each head and token (Yang et al. 2025, §3.3), in fp32 throughout.
 
     The updates within a chunk are one triangular system (Yang et al. 2024, DeltaNet, §3.2). `torch_chunk_gated_delta_rule`.
     """
     dtype = query.dtype
+    if key_heads != heads:
+        query, key = (tape.copy(x, x.width // key_heads * heads) for x in (query, key))
     query, key, value, beta, decay = (tape.cast(x, FP32) for x in (query, key, value, beta, decay))
     query, key = (tape.multiply(x, tape.unary("rsqrt", _squares(tape, x, heads))) for x in (query, key))
     query, key, value, beta, decay = (_whole_chunks(tape, x, dtype) for x in (tape.scale(query), key, value, beta, decay))

@@ -43,6 +43,12 @@ class RecurrentTape(ABC):
         for the backward pass, each keeps, and the rest goes before the next."""
 
     @abstractmethod
+    def delta_rule(
+        self, query: Value, key: Value, value: Value, decay: Value, beta: Value, *, heads: int, key_heads: int, channels: bool = False
+    ) -> Value:
+        """The gated delta rule, with a decay for each head, or for each of the key's `channels`."""
+
+    @abstractmethod
     def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
         """A sum of products over a common axis (`einsum` of two operands): a batched product for each head of each of so many
         `sequences`, which chunks of one count as."""

@@ -36,7 +36,7 @@ PRECISIONS: dict[str, tuple[str, str | None]] = {
 """Format of the weights, and the low format of autocast. `bf16-master` and `fp16-master` step fp32 copies of the weights (DeepSpeed);
 `megatron` does too, and adds gradients up in fp32 buffers that stand from step to step."""
 MASTERS = ("bf16-master", "fp16-master", "megatron")
-TRANSFORMERS, MEGATRON = STACKS = ("transformers", "megatron")
+TRANSFORMERS, FLA, MEGATRON = STACKS = ("transformers", "fla", "megatron")
 """Whose operations and kernels a model is trained with: what is kept for the backward pass depends on them."""
 CHECKPOINTING = ("none", "selective", "full")
 OFFLOADS = ("optimizer", "params")
@@ -156,6 +156,8 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     adapters = job.adapter_dtype or "fp32"
     if job.autocast:
         low = low or "bf16"
+    if job.stack == FLA:
+        _has_kernels(architecture)
     recipe = Recipe(
         weights="fp32" if job.prepare_kbit and scheme.method != "none" else weights,
         autocast=low,
@@ -181,6 +183,16 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     if architecture.model_type not in checked.PICTURES:
         shown = [row for row in shown if row.name != "images"]
     return Settings(job, method, recipe, scheme, length, (*shown, *senses), tuple(warnings), size)
+
+
+def _has_kernels(architecture: Architecture) -> None:
+    """Refuse kernels of flash-linear-attention where no layer is computed by them, or some by those of other packages."""
+    packages = {block.packages for block, _ in architecture.blocks() if block.packages}
+    if not packages:
+        hint = "leave --stack out"
+        raise UsageError(f"no layer of {architecture.name} is computed by flash-linear-attention", place="stack", hint=hint)
+    if others := sorted(each for each in packages if "flash-linear-attention" not in each):
+        raise UsageError(f"layers as {others[0]} computes them are not modelled", place="stack", hint="leave --stack out")
 
 
 def _length(architecture: Architecture) -> int:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from paramcalc.costs.training.autograd import BYTES
-from paramcalc.costs.training.job import TRANSFORMERS, Settings, TrainingJob
+from paramcalc.costs.training.job import FLA, MEGATRON, TRANSFORMERS, Settings, TrainingJob
 from paramcalc.costs.training.layout import Stage, in_flight, rank_of, stages
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.costs.training.segment import Segment
@@ -143,6 +143,10 @@ def _tape(job: TrainingJob) -> type[ModelTape]:
     """Whose kernels are recorded."""
     if job.stack == TRANSFORMERS:
         return ModelTape
+    if job.stack == FLA:
+        from paramcalc.costs.training.fla import FlaTape
+
+        return FlaTape
     from paramcalc.costs.training.megatron import MegatronTape
 
     return MegatronTape
@@ -213,7 +217,7 @@ def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, s
     return Policy(
         checkpointing=job.checkpointing == "full",
         loss=walk.loss_storages(),
-        held=frozenset() if walk.logits is None or job.loss == "fused" or job.stack != TRANSFORMERS else frozenset({walk.logits.storage}),
+        held=frozenset() if walk.logits is None or job.loss == "fused" or job.stack == MEGATRON else frozenset({walk.logits.storage}),
         inputs=inputs,
         accumulated=job.grad_accum > 1 or standing > 0,
         standing=standing,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paramcalc.costs.training.autograd import BYTES, Op, Recorder, dense, promoted
+from paramcalc.model.delta_rule import gated_delta_rule, kimi_delta_rule
 from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
 
 
@@ -79,6 +80,13 @@ class RecurrenceRecorder(Recorder):
         made = self.emit("where", (condition, x, y), x.tokens, x.width, promoted(x, y), saved=(condition.storage,))
         made.layout = dense(x.layout)
         return made
+
+    def delta_rule(
+        self, query: Value, key: Value, value: Value, decay: Value, beta: Value, *, heads: int, key_heads: int, channels: bool = False
+    ) -> Value:
+        if channels:
+            return kimi_delta_rule(self, query, key, value, decay, beta, heads)
+        return gated_delta_rule(self, query, key, value, decay, beta, heads, key_heads)
 
     def contract(self, x: Value, y: Value, tokens: int, width: int, *, sequences: int) -> Value:
         x, y = (self.low(self.batched(value, sequences)) for value in (x, y))

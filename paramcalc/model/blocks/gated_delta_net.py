@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from paramcalc.model.delta_rule import gated_delta_rule
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 from paramcalc.model.tape import FP32
@@ -71,17 +70,16 @@ class GatedDeltaNet(Block):
         yield state("recurrent_state", n.value_heads, n.key_dim, n.value_dim, dtype=self.state_dtype)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        """As transformers computes it without kernels of other packages (`Qwen3NextGatedDeltaNet`, `OlmoHybridGatedDeltaNet`)."""
+        """As transformers computes it (`Qwen3NextGatedDeltaNet`, `OlmoHybridGatedDeltaNet`)."""
         keys, values = self.key_heads * self.key_dim, self.value_heads * self.value_dim
         mixed, gate, step, decay = self._read(tape, x, keys, values)
         mixed = tape.causal_convolution("conv1d", mixed, self.kernel, "silu")
         query, key, value = (tape.slice(mixed, width) for width in (keys, keys, values))
-        if self.key_heads != self.value_heads:
-            query, key = (tape.copy(part, self.value_heads * self.key_dim) for part in (query, key))
         beta = tape.unary("sigmoid", step)
         rate = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
         shifted = tape.add(tape.cast(decay, FP32), tape.weight("dt_bias"))
-        made = gated_delta_rule(tape, query, key, value, tape.multiply(rate, tape.unary("softplus", shifted)), beta, self.value_heads)
+        rates = tape.multiply(rate, tape.unary("softplus", shifted))
+        made = tape.delta_rule(query, key, value, rates, beta, heads=self.value_heads, key_heads=self.key_heads)
         normal = tape.rms_norm(made, name="norm.weight", parts=self.value_heads)
         made = tape.cast(tape.multiply(normal, tape.unary("silu", tape.cast(gate, FP32))), made.dtype)
         return tape.linear("out_proj", made)

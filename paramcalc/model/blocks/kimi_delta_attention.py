@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from paramcalc.model.delta_rule import kimi_delta_rule
 from paramcalc.model.parts import Block, Count, Place
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 from paramcalc.model.tape import FP32
@@ -66,13 +65,13 @@ class KimiDeltaAttention(Block):
         yield state("recurrent_state", n.heads, n.head_dim, n.head_dim)
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        """As transformers computes it without kernels of other packages (`KimiLinearDeltaAttention`)."""
+        """As transformers computes it (`KimiLinearDeltaAttention`)."""
         mixed = tape.join(*(tape.linear(name, x) for name in ("q_proj", "k_proj", "v_proj")))
         mixed = tape.causal_convolution("conv1d", mixed, self.kernel, "silu")
         query, key, value = (tape.slice(mixed, self.heads * self.head_dim) for _ in range(3))
         decay = self._decay(tape, x)
         beta = tape.unary("sigmoid", tape.linear("b_proj", x))
-        made = kimi_delta_rule(tape, query, key, value, decay, beta, self.heads)
+        made = tape.delta_rule(query, key, value, decay, beta, heads=self.heads, key_heads=self.heads, channels=True)
         gate = self._projected(tape, "g", x)
         normal = tape.rms_norm(tape.cast(made, FP32), "wide", "o_norm.weight", self.heads)
         made = tape.cast(tape.multiply(normal, tape.unary("sigmoid", tape.cast(gate, FP32))), made.dtype)
