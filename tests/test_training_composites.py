@@ -86,3 +86,20 @@ def test_a_model_that_reads_text_alone_says_nothing_of_images() -> None:
 def test_images_are_a_whole_number(images: Any) -> None:
     with pytest.raises(UsageError, match="expected a whole number"):
         plan("llava", images=images)
+
+
+def test_tokens_of_an_image_see_each_other_through_a_mask_for_each_sequence() -> None:
+    """Gemma 3: in both layers [2, 1, 12, 16] in bf16, the rows padded to 16; on text alone in the windowed one."""
+
+    def masks(images: int) -> list[tuple[int, int]]:
+        return [(row.bytes, times) for row, times in plan("gemma3", images=images, batch_size=2).kept if row.name == "padded mask"]
+
+    assert masks(0) == [(2 * 12 * 16 * 2, 1)]
+    assert masks(1) == [(2 * 12 * 16 * 2, 1), (2 * 12 * 16 * 2, 1)]
+
+
+def test_squares_of_patches_become_one_token_each() -> None:
+    """InternVL: 16 patches of 8 x 8 of 32 x 32, four of them to a token: 12 tokens hold three images, and not four."""
+    plan("internvl", images=3)
+    with pytest.raises(UsageError, match="4 images of 4 tokens do not fit into 12"):
+        plan("internvl", images=4)

@@ -42,6 +42,10 @@ class MapTape(ABC):
         """All tokens of each sequence but the first."""
 
     @abstractmethod
+    def square(self, x: Value, side: int) -> Value:
+        """Squares of so many tokens on each side, those of a square in one row, in new memory."""
+
+    @abstractmethod
     def insert(self, x: Value, features: Value) -> Value:
         """The stream with features in the place of the tokens that stand for them."""
 

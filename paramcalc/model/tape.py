@@ -65,6 +65,8 @@ class Value:
 class Tape(MapTape, RecurrentTape):
     """Operations on values. The abstract ones are a framework's; the others are put together as the reference does it."""
 
+    pictured: bool = False
+    """Whether there are images among the tokens."""
     source: Value | None
     """What cross attention reads, where there is an encoder."""
     aside: dict[str, Value]
@@ -194,6 +196,7 @@ class Tape(MapTape, RecurrentTape):
         kv_heads: int,
         causal: bool,
         window: int | None = None,
+        blocks: bool = False,
         softcap: bool = False,
         dropout: float = 0.0,
         relative: str = "",

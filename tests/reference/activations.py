@@ -25,6 +25,8 @@ from activation_cases import Case, Setting
 from simulated_cuda import autocasting, backends, register_device, simulated
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
+BLOCKS = ("gemma3", "paligemma")
+"""Models whose preprocessors say which tokens are an image's, which see each other whatever their order."""
 SAMPLES = 16_000
 """Of a second of audio."""
 
@@ -88,14 +90,16 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
     if case.task == "classification":
         return {"input_ids": ids, "labels": torch.zeros(b, dtype=torch.long, device="cuda")}
     if setting.images:
-        return pictures(model.config, b * setting.images, dtype) | {"input_ids": ids, "labels": ids.clone()}
+        kinds = {"token_type_ids": ids.clone()} if case.model_type in BLOCKS else {}
+        return pictures(model.config, b * setting.images, dtype) | kinds | {"input_ids": ids, "labels": ids.clone()}
     return {"input_ids": ids, "labels": torch.zeros(b, s, dtype=torch.long, device="cuda")}
 
 
 def pictures(config: Any, count: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """So many images as a model of images and text takes them."""
     side = config.vision_config.image_size
-    return {"pixel_values": torch.empty(count, 3, side, side, dtype=dtype, device="cuda")}
+    size = side if isinstance(side, list | tuple) else (side, side)
+    return {"pixel_values": torch.empty(count, 3, *size, dtype=dtype, device="cuda")}
 
 
 class Kept:

@@ -17,7 +17,7 @@ def _types(text: str) -> frozenset[str]:
 IMAGES = _types("beit clip convnext convnextv2 deit dinov2 dinov2_with_registers resnet siglip swin swinv2 vit")
 """Those that see images, equal to the byte at sizes that their patches divide and that they do not."""
 
-PICTURES = _types("llava")
+PICTURES = _types("gemma3 internvl llava paligemma")
 """Those that read text with images in it, equal to the byte with both and with text alone."""
 
 SOUND = _types("data2vec-audio hubert unispeech unispeech-sat wav2vec2")

@@ -24,6 +24,8 @@ class Mask(NamedTuple):
     """Tokens that it sees at most, where the sequence is longer."""
     handed: bool = False
     """Whether a layer is handed the mask by position, which checkpointing keeps."""
+    blocks: bool = False
+    """Whether tokens of an image see each other, in each sequence others."""
 
 
 class Plain(NamedTuple):
@@ -77,6 +79,7 @@ class AttentionRecorder(RecurrenceRecorder):
         kv_heads: int,
         causal: bool,
         window: int | None = None,
+        blocks: bool = False,
         softcap: bool = False,
         dropout: float = 0.0,
         relative: str = "",
@@ -91,7 +94,7 @@ class AttentionRecorder(RecurrenceRecorder):
         padding: bool = False,
     ) -> Value:
         parts = Heads(query, key, value, heads, kv_heads)
-        mask = Mask(causal, window if window and self.length > window else None, handed)
+        mask = Mask(causal, window if window and self.length > window else None, handed, blocks)
         bias = self.position_bias(parts, relative) if relative else None
         eager = self.implementation == EAGER or (plain and self.implementation == SDPA)
         if wide_scores and eager:
@@ -186,12 +189,13 @@ class AttentionRecorder(RecurrenceRecorder):
         """
         if parts.query_dim != parts.value_dim or parts.query_dim > FLASH_DIMS:
             parts = self._repeated(parts)
-        masked = mask.window is not None
+        masked = mask.window is not None or mask.blocks
         if bias is not None:
             bias = self._bias_mask(bias, causal=mask.causal)
         elif masked:
             length = self.source_length(parts.key)
-            bias = self.constant(self.length, length, "bool", "attention mask window", argument=mask.handed)
+            rows, kind = (self.batch * self.length, "blocks") if mask.blocks else (self.length, "window")
+            bias = self.constant(rows, length, "bool", f"attention mask {kind}", argument=mask.handed)
         if bias is not None:
             parts = self._repeated(parts)
         parts = self._low(parts)

@@ -44,6 +44,11 @@ class MapRecorder(Recorder):
         self.ops[-1] = self.ops[-1]._replace(passes=False)
         return self.copy(made) if self.batch > 1 and self.low(x) is x else made
 
+    def square(self, x: Value, side: int) -> Value:
+        made = self.emit("square", (x,), x.tokens // side**2, x.width * side**2, x.dtype, layout=TOKENS_FIRST)
+        made.grid = ()
+        return made
+
     def insert(self, x: Value, features: Value) -> Value:
         """Keeps which tokens those are."""
         wide = self.cast(features, x.dtype)

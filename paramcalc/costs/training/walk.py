@@ -45,6 +45,7 @@ class Walk:
         self.last_n = last_n
         self.image = image
         self.images = images
+        tape.pictured = images > 0
         """Of a sequence of text."""
         self.features: Value | None = None
         """What the images have become, until it takes the place of tokens."""

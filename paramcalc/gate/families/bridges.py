@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.clip import TORCH_ATTENTION
 from paramcalc.gate.families.composite import dense
@@ -56,10 +58,13 @@ def shuffled(c: Config, inputs: int, width: int, *, norm: str | None = None) -> 
 
 def unshuffled(c: Config, inputs: int, width: int) -> Tree:
     """InternVL (Chen et al. 2024): a square of patches side by side, a norm, two dense layers."""
-    inputs *= int(1 / (c.number("downsample_ratio") or 0.5)) ** 2
-    return {
+    side = int(1 / (c.number("downsample_ratio") or 0.5))
+    inputs *= side**2
+    rest = {"rest": {"kind": "pooling", "type": "rest"}}
+    return (rest if c.text("vision_feature_select_strategy", "default") == "default" else {}) | {
+        "square": {"kind": "pooling", "type": "square", "kernel": side},
         "norm": layer_norm("layer_norm", size=inputs),
-        "linear_1": dense("linear_1", inputs, width),
+        "linear_1": dense("linear_1", inputs, width) | {"activation": plain_activation(c, "projector_hidden_act")},
         "linear_2": dense("linear_2", width, width),
     }
 
@@ -74,10 +79,14 @@ def scaled_square(c: Config, inputs: int, width: int) -> Tree:
     return {"linear": dense("modality_projection.proj", inputs * c.size("scale_factor") ** 2, width, False)}
 
 
-def soft_tokens(_: Config, inputs: int, width: int) -> Tree:
+def soft_tokens(c: Config, inputs: int, width: int) -> Tree:
     """Gemma 3 (Gemma Team 2025): pooled patches, a norm, and a bare matrix."""
-    matrix = token("mm_input_projection_weight", inputs, width) | {"component": "projection"}
-    return {"norm": rms("mm_soft_emb_norm", size=inputs), "linear": matrix}
+    pictures = c.part("vision_config")
+    side = (pictures.optional("image_size") or 0) // (pictures.optional("patch_size") or 1)
+    kernel = side // isqrt(c.optional("mm_tokens_per_image") or 1)
+    pool = {"pool": {"kind": "pooling", "type": "average", "kernel": kernel, "by_channel": True}} if kernel else {}
+    matrix = token("mm_input_projection_weight", inputs, width) | {"component": "projection", "multiplies": True}
+    return pool | {"norm": rms("mm_soft_emb_norm", size=inputs), "linear": matrix}
 
 
 def convolved(c: Config, _: int, width: int) -> Tree:

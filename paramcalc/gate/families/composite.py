@@ -81,6 +81,11 @@ def layer_features(c: Config, group: Tree) -> Tree:
     return until(group, "layers", number) if 1 <= number <= layers else group
 
 
+def last_norm(_: Config, group: Tree) -> Tree:
+    """All patches as the encoder's last norm leaves them; what makes one vector of them is not read."""
+    return until(group, "norm")
+
+
 def part_alone(c: Config, words: Config, task: str) -> Tree:
     """One part, where the class is that part's: the language model (with its head for a `task` of causal language
     modelling) or the image encoder."""

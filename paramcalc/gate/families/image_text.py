@@ -8,7 +8,7 @@ from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families import bridges as by
-from paramcalc.gate.families.composite import dense, image_text, layer_features
+from paramcalc.gate.families.composite import dense, image_text, last_norm, layer_features
 from paramcalc.gate.families.recipes import Tree
 
 IDEFICS: dict[str, Any] = {"vision": ("vision_model",), "bridge_path": "connector", "text": "text_model"}
@@ -62,7 +62,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "exaone4_5": partial(image_text, **INSIDE),
     "fast_vlm": fast_vlm,
     "fuyu": partial(image_text, bridge=None, vision=(), beside=fuyu_patches, flat=True),
-    "gemma3": partial(image_text, bridge=by.soft_tokens),
+    "gemma3": partial(image_text, bridge=by.soft_tokens, read=last_norm),
     "glm46v": partial(image_text, **INSIDE),
     "glm4v": partial(image_text, **INSIDE, inner_tie=True),
     "glm4v_moe": partial(image_text, **INSIDE, inner_tie=True),
@@ -73,7 +73,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "hyperclovax_vision_v2": partial(image_text, bridge=by.single, vision=("vision_model",), bridge_path="projector"),
     "idefics2": partial(image_text, bridge=by.perceived, **IDEFICS),
     "idefics3": partial(image_text, bridge=by.scaled_square, **IDEFICS),
-    "internvl": partial(image_text, bridge=by.unshuffled),
+    "internvl": partial(image_text, bridge=by.unshuffled, read=layer_features),
     "kimi_k25": partial(
         image_text,
         bridge=partial(by.squared, names=("pre_norm", "in_proj", "out_proj"), normed="projection_hidden_size"),
@@ -92,7 +92,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "mistral3": partial(image_text, bridge=by.merged_two_layers),
     "mistral_large4": partial(image_text, bridge=by.merged_two_layers),
     "paddleocr_vl": partial(image_text, bridge=by.squared, vision=("visual",), bridge_path="projector", flat=True, inner_tie=True),
-    "paligemma": partial(image_text, bridge=by.one_layer),
+    "paligemma": partial(image_text, bridge=by.one_layer, read=last_norm),
     "perception_lm": perception_lm,
     "qianfan_ocr": partial(image_text, bridge=by.unshuffled),
     "qwen2_5_vl": partial(image_text, **INSIDE, flat=True, inner_tie=True),

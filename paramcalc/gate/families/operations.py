@@ -38,7 +38,7 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 
 STREAM_SOFTMAX = _types(
     """albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio
-    data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert llama4 llama4_text longt5 luke m2m_100 marian mbart
+    data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert internvl_vision llama4 llama4_text longt5 luke m2m_100 marian mbart
     mimo_v2_flash mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert
     switch_transformers t5 tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
@@ -88,6 +88,9 @@ ROTARY: dict[str, frozenset[str]] = {
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
 }
 """Style of rotary positions (see `attention`) to the model types that write them so; all others write them as Llama does."""
+BLOCKS = _types("gemma3")
+"""Model types whose language model lets tokens of one image see each other (PaliGemma's would, but its mask is left out as a plain
+causal one is)."""
 TOKEN_TABLES = _types("""modernbert-decoder qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_text qwen3_vl_moe_text qwen3_vl_text""")
 """Model types whose rotary tables have a row for each token of the batch."""
 ROTARY_SHARE = {
@@ -211,6 +214,8 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["rotary_style"] = style
     if style := next((style for style in ("unit", "late", "power") if c.model_type in NORMS[style]), None):
         facts["qk_norm_style"] = style
+    if c.model_type in BLOCKS:
+        facts["blocks"] = True
     if c.model_type in TOKEN_TABLES:
         facts["token_tables"] = True
     if dims := _rotary_dims(c):

@@ -8,7 +8,18 @@ from functools import partial
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.clip import siglip_vision
 from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, layered, rms, stack, tree, under
-from paramcalc.gate.families.vision import CLIP, Words, attention, encoder_layer, feed_forward, patch_embedding, patches, refuse, token
+from paramcalc.gate.families.vision import (
+    CLIP,
+    Words,
+    attention,
+    encoder_layer,
+    feed_forward,
+    image,
+    patch_embedding,
+    patches,
+    refuse,
+    token,
+)
 
 INTERN = Words("layernorm_before", "attention", "layernorm_after", "mlp", o="projection_layer", scales=("lambda_1", "lambda_2"))
 LLAMA4 = Words("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
@@ -45,10 +56,10 @@ def internvl(c: Config, *, layers: str = "encoder.layer.{}") -> Tree:
     width = c.size("hidden_size")
     parts: Tree = {
         "patches": patch_embedding(c, "embeddings.patch_embeddings.projection"),
-        "cls_token": token("embeddings.cls_token", 1, 1, width),
+        "cls_token": token("embeddings.cls_token", 1, 1, width) | {"joins": True},
     }
     if c.flag("use_mask_token"):
-        parts["mask_token"] = token("embeddings.mask_token", 1, 1, width)
+        parts["mask_token"] = token("embeddings.mask_token", 1, 1, width) | {"masks": True}
     rows = patches(c) + 1
     if c.flag("use_absolute_position_embeddings", True):
         parts["position"] = {"rows": rows, "bare": True, "path": "embeddings.position_embeddings"}
@@ -61,7 +72,7 @@ def internvl(c: Config, *, layers: str = "encoder.layer.{}") -> Tree:
         parts["norm"] = layer_norm("layernorm")
     if c.task("base") != "base":
         refuse(c)
-    return document(c, parts, tokens=rows, cache=False)
+    return document(c, parts, tokens=rows, cache=False, image=image(c))
 
 
 def sam_layer(c: Config, window: int) -> Tree:

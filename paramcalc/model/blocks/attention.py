@@ -117,6 +117,8 @@ class Attention(Block):
     for pairs of dims in every layer (Helium) or for queries and keys `each` (GPT-J), made in every layer in the format of keys
     (`own`, RecurrentGemma), and `joined` to the dims that are not turned even where there are none (Phi-3); or as a product of
     `complex` numbers in fp32 (Llama 4)."""
+    blocks: bool = False
+    """Whether tokens of one image see each other whatever their order, for which a mask is made of every batch with images (Gemma 3)."""
     token_tables: bool = False
     """Whether positions are told apart for each sequence, so that the tables have a row for each token of the batch (Qwen2-VL)."""
     local_tables: bool = False
@@ -269,6 +271,7 @@ class Attention(Block):
             kv_heads=self.kv_heads or self.heads,
             causal=at.cached and not self.source,
             window=self.window or self.chunk,
+            blocks=self.blocks and at.cached and tape.pictured,
             softcap=self.softcap is not None,
             dropout=self.dropout,
             relative="" if not self.relative else "zeros" if self.source else "table",

@@ -31,6 +31,8 @@ class Tensor(Block):
     masks: bool = False
     """Whether it stands for tokens that are hidden, so that nothing reads it where none are."""
 
+    multiplies: bool = False
+    """Whether rows of the stream are multiplied with it as a matrix [inputs, outputs]."""
     hides: bool = False
     """Whether training writes it over some tokens of every sequence (SpecAugment, Park et al. 2019)."""
 
@@ -42,6 +44,8 @@ class Tensor(Block):
             return tape.prepend(x, tape.weight(""))
         if self.scales:
             return tape.multiply(x, tape.weight(""))
+        if self.multiplies:
+            return tape.product(x, tape.weight(""), self.shape[-1])
         if self.hides:
             return tape.hide(x, tape.weight(""))
         if self.relative:
