@@ -236,6 +236,14 @@ class Tape(MapTape, RecurrentTape):
         """The weighted rows of all experts, each kept, added to what they are from."""
 
     @abstractmethod
+    def unsorted(self, rows: Value, visited: int) -> Value:
+        """Rows of experts, which are kept, put back beside each other for each token."""
+
+    @abstractmethod
+    def sorted_again(self, x: Value, visited: int) -> Value:
+        """What stands side by side for each token, as rows in the order of experts."""
+
+    @abstractmethod
     def scatter(self, x: Value, width: int) -> Value:
         """What `top` has found, put back into rows of the width they are from; places are kept once for both."""
 

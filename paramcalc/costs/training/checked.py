@@ -27,7 +27,7 @@ RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba lfm2_moe
 """Those whose layers carry a state, as transformers computes them where no kernels are installed beside it."""
 
 TEXTS = _types(
-    """apertus aria_text big_bird dbrx diffllama esm fnet gemma4_text gemma4_unified_text granite_swa granitemoe_swa layoutlm
+    """apertus aria_text big_bird dbrx diffllama esm fnet gemma4_text gemma4_unified_text granite_swa granitemoe_swa jetmoe layoutlm
     llama4_text luke modernbert-decoder nanochat roc_bert tapas ultrabert xglm"""
 )
 """Those of text whose layers compute more than their parameters show."""

@@ -274,9 +274,9 @@ class ModelTape(AttentionRecorder, MapRecorder):
     def route(self, x: Value, scores: Value, visited: int) -> tuple[Value, Value]:
         """Tokens sorted by expert, with which the reference calls one grouped product for all experts (`grouped_mm`)."""
         rows, experts = x.tokens * visited, self.experts
-        order = self.kept(BYTES["int64"] * rows, "token of each row")
+        order = self.order = self.kept(BYTES["int64"] * rows, "token of each row")
         chosen = self.emit("index", (x,), rows, x.width, x.dtype, saved=(order,))
-        permutation = self.kept(BYTES["int64"] * rows, "order of rows")
+        permutation = self.permutation = self.kept(BYTES["int64"] * rows, "order of rows")
         weights = self.emit("index", (scores,), rows, 1, scores.dtype, saved=(permutation,))
         self.offsets = self.kept(BYTES["int32"] * experts, "rows of each expert")
         return chosen, weights
@@ -303,6 +303,13 @@ class ModelTape(AttentionRecorder, MapRecorder):
             made = self.emit("grouped linear", (x, weight), x.tokens, width, x.dtype, saved=saved)
         self.where = above
         return made
+
+    def unsorted(self, rows: Value, visited: int) -> Value:
+        saved = (rows.storage, self.permutation)
+        return self.emit("index add", (rows,), rows.tokens // visited, rows.width * visited, rows.dtype, saved=saved)
+
+    def sorted_again(self, x: Value, visited: int) -> Value:
+        return self.emit("index", (x,), x.tokens * visited, x.width // visited, x.dtype, saved=(self.permutation,), layout=TOKENS_FIRST)
 
     def dispatch(self, x: Value, weights: Value, visited: int) -> tuple[Value, Value]:
         """`torch.where` finds token and choice together: two numbers a row."""

@@ -236,34 +236,31 @@ def dbrx(c: Config) -> Tree:
 
 def jetmoe(c: Config) -> Tree:
     """JetMoE (Shen et al. 2024): queries and output of attention are made by experts, each of all key heads' dims."""
-    kv_heads, visited, width = c.size("num_key_value_heads"), c.size("num_experts_per_tok"), c.size("hidden_size")
-    head_dim, count = c.size("head_dim"), c.size("num_experts")
-    attend = tree(
-        kind="attention",
-        path="self_attention",
-        heads=kv_heads * visited,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        fused="kv",
-        queries=False,
-        output=False,
-        rotary=True,
-        dropout=c.number("attention_dropout") or None,
-    )
+    about = {"count": c.size("num_experts"), "visited": c.size("num_experts_per_tok")}
 
-    def experts(path: str, size: int, *, gated: bool) -> Tree:
-        first = "gate_up_proj" if gated else "up_proj"
-        names = {"router": "router.layer", f"experts.{first}": "input_linear.weight", "experts.down_proj": "output_linear.weight"}
-        expert = {"size": size, "gated": gated, "activation": c.text("hidden_act", "silu") if gated else "linear"}
-        return {"kind": "experts", "path": path, "count": count, "visited": visited, "expert": expert, "names": names}
+    def names(first: str, path: str = "") -> dict[str, str]:
+        found = {"router": "router.layer", f"experts.{first}": "input_linear.weight", "experts.down_proj": "output_linear.weight"}
+        return {name: path + its for name, its in (found | {"bias": "bias"}).items()}
 
-    def bias(path: str, component: str) -> Tree:
-        return tree(kind="tensor", type="bias", shape=[width], path=f"{path}.bias", component=component)
-
-    mixed = experts("self_attention.experts", kv_heads * head_dim, gated=False) | {"component": "attention"}
-    feed = experts("mlp", c.size("intermediate_size"), gated=True)
-    beside = {"queries": mixed, "queries_bias": bias("self_attention.experts", "attention"), "feed_forward_bias": bias("mlp", "experts")}
-    made = layer(Layout(LLAMA.norms, ["norm_1 queries attention +", PRE_NORM[1]]), rms, attend, feed, **beside)
+    attend = {
+        "kind": "expert_attention",
+        "path": "self_attention",
+        **about,
+        "kv_heads": c.size("num_key_value_heads"),
+        "head_dim": c.size("head_dim"),
+        **tree(dropout=c.number("attention_dropout") or None),
+        "names": names("up_proj", "experts."),
+    }
+    feed = {
+        "kind": "experts",
+        "path": "mlp",
+        **about,
+        "expert": {"size": c.size("intermediate_size"), "activation": c.text("hidden_act", "silu")},
+        "loop": True,
+        "output_bias": True,
+        "names": names("gate_up_proj"),
+    }
+    made = layer(LLAMA, rms, attend, feed)
     layers = stack("layers.{}", {"layer": made}, f"{c.size('num_hidden_layers')} layer")
     return document(c, decoder_parts(c, layers, rms("norm"), tie=True))
 

@@ -96,6 +96,8 @@ class Experts(Block):
     loop: bool = False
     """Whether the reference computes one expert after another, each on its own rows (DBRX, Switch Transformers). What is kept does
     not depend on how many rows each has, as long as none is dropped for want of capacity."""
+    output_bias: bool = False
+    """Whether a bias [width] is added to what all experts make together (JetMoE)."""
     every: bool = False
     """Whether every expert computes every token, scaled first by its score, which is 0 where it was not chosen (Llama 4)."""
     flat: bool = False
@@ -120,6 +122,8 @@ class Experts(Block):
         visited = self.visited if not any(self.inconsistencies(at)) else None
         routed = self._stacked(count, width) if self.stacked else self._separate(count, width)
         yield from (row._replace(experts=(self.count, visited)) for row in routed)
+        if self.output_bias:
+            yield Row("bias", (at.width,), BIAS, role="bias")
         if self.shared:
             yield from _network("shared_expert", self.shared, at.width, "shared_experts")
             if self.shared.gate:
@@ -160,9 +164,11 @@ class Experts(Block):
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         """The router's scores, the chosen experts on their tokens (one grouped product a matrix), shared ones on all."""
         apart = self.flat or not self.stacked
-        if not self.visited or self.inputs or not self.router or apart != self.loop:
+        if not self.visited or self.inputs or not self.router or (apart and not self.loop):
             raise NotImplementedError("experts of this form")
-        if self.loop:
+        if self.loop and not apart:
+            routed = self._in_pieces(tape, x, self.router)
+        elif self.loop:
             routed = self._one_by_one(tape, x, self.router)
         elif self.every:
             routed = self._all_rows(tape, x)
@@ -171,7 +177,20 @@ class Experts(Block):
             read = tape.rms_norm(x, self.norm, "norm.weight") if self.norm else x
             rows, weights = tape.route(read, shares, self.visited)
             routed = tape.gather(self._network(tape, rows), weights, self.visited)
+        if self.output_bias:
+            routed = tape.add(routed, tape.weight("bias"))
         return tape.add(routed, self._shared(tape, x)) if self.shared else routed
+
+    def _in_pieces(self, tape: Tape, x: Value, router: Router) -> Value:
+        """Sorted rows, cut into those of each expert, and what they make joined again (JetMoE)."""
+        assert self.visited
+        size = self.expert.size
+        rows, weights = tape.route(x, self._shares(tape, x, router), self.visited)
+        both = tape.join(tape.grouped("experts.gate_up_proj", rows, 2 * size, routed=False))
+        gate, up = tape.slice(both, size), tape.slice(both, size)
+        inner = tape.multiply(tape.activation(self.expert.activation, gate), up)
+        made = tape.join(tape.grouped("experts.down_proj", inner, x.width, routed=False))
+        return tape.collect(made, weights, self.visited)
 
     def _network(self, tape: Tape, rows: Value) -> Value:
         """Every row through its expert's network."""
