@@ -18,8 +18,10 @@ from paramcalc.words.errors import InputError
 
 GOLDEN = Path(__file__).parent / "golden" / "families"
 TYPES = sorted(path.stem for path in GOLDEN.glob("*.json"))
-REFUSED = re.compile(r"does not divide|is not divisible|expected a size, or a height and a width, got \[\d+, \d+, \d+\]")
-"""What a config may be refused for that the reference builds, because no such model could run."""
+REFUSED = re.compile(
+    r"does not divide|is not divisible|expected at least 1, got 0|expected a size, or a height and a width, got \[\d+, \d+, \d+\]"
+)
+"""What a config may be refused for that the reference builds, because no such model could run, or a part of it is empty."""
 
 
 def tasks_of(model_type: str) -> dict[str, Any]:
@@ -87,6 +89,14 @@ def test_an_imported_config_counts_the_same_as_a_spec(model_type: str) -> None:
 def test_the_full_form_of_a_config_leaves_no_key_unread(model_type: str) -> None:
     for tiny, _ in tiny_models(model_type):
         assert not paramcalc.load(tiny["config_full"]).origin.unread
+
+
+MIXED = [json.loads(line) for line in (GOLDEN.parent / "mixed.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("case", MIXED, ids=[case["id"].split()[0] for case in MIXED])
+def test_several_changes_at_once_are_counted_as_the_reference_counts_them(case: dict[str, Any]) -> None:
+    assert not list(unlike(case["config"], case))
 
 
 def test_hardly_any_recorded_model_is_refused() -> None:

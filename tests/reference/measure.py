@@ -166,6 +166,8 @@ def experts_of(module: nn.Module, own: dict[str, torch.Tensor]) -> int:
 def active(model: nn.Module, config: PreTrainedConfig, held: dict[str, torch.Tensor], total: int) -> dict[str, object]:
     """Total less the experts not visited; null where the number used is not fixed."""
     stacks = expert_tensors(model, held)
+    if not stacks and getattr(config, "is_moe", False):
+        return {"active": None, "why_no_active": NO_ACTIVE["doge"]}
     if not stacks:
         return {"active": total}
     types = {c.model_type for c in configs(config)} | {getattr(model, "config", config).model_type}

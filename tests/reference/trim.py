@@ -1,10 +1,11 @@
 """Keep of the recorded cases what the tests read: one file a model type in tests/golden/families/.
 
-    python tests/reference/trim.py RECORDED_FOLDER            # needs no torch
+    python tests/reference/trim.py RECORDED_FOLDER [MIXED_FOLDER]            # needs no torch
 
 Of each type and task: the default config's totals, a tiny config with all its tensors in both forms, every other class, and
 changed keys: those that change what is held, and a few that do not. A changed config is written as what it sets and drops
-of the tiny one; its tensors as their digest. Types that paramcalc does not know are left out.
+of the tiny one; its tensors as their digest. Types that paramcalc does not know are left out. Of what mixed.py recorded, one
+case a type goes to tests/golden/mixed.jsonl.
 """
 
 from __future__ import annotations
@@ -109,7 +110,23 @@ def trimmed(cases: list[dict[str, Any]]) -> dict[str, Any] | None:
     }
 
 
+def trim_mixed(folder: Path) -> None:
+    """Of each type the first case that is written otherwise, else the first."""
+    kept: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for task in TASKS for path in (folder / task).glob("*.jsonl")):
+        for case in map(json.loads, path.read_text().splitlines()):
+            known = kept.get(path.stem)
+            if path.stem in HOMES and (known is None or (case["written"] and not known["written"])):
+                kept[path.stem] = case
+    with (GOLDEN.parent / "mixed.jsonl").open("w") as out:
+        for case in kept.values():
+            row = {key: case[key] for key in ("id", "config")} | counts(case) | {"digest": digest(case["tensors"])}
+            out.write(json.dumps(row, separators=(",", ":"), sort_keys=True) + "\n")
+
+
 def main() -> None:
+    for mixed in sys.argv[2:]:
+        trim_mixed(Path(mixed))
     folder = Path(sys.argv[1])
     GOLDEN.mkdir(parents=True, exist_ok=True)
     types = sorted({path.stem for task in TASKS for path in (folder / task).glob("*.jsonl")} & HOMES.keys())

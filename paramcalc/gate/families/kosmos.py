@@ -8,7 +8,7 @@ from functools import partial
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import dense, projector
 from paramcalc.gate.families.nesting import nested, told, tower
-from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, plain_activation, rate, rms, stack, tied, tree, under
+from paramcalc.gate.families.recipes import Tree, depth, document, layer_norm, plain_activation, rate, rms, stack, tied, tree, under, whole
 from paramcalc.gate.families.vision import Words, encoder_layer, refuse, token
 from paramcalc.model.order import order_of
 
@@ -106,10 +106,10 @@ def by_rows(c: Config, *, rows: str = "seq_len") -> Tree:
 def pix2struct_text(c: Config) -> Tree:
     """Pix2Struct's decoder: T5's layers with cross attention; the first layer's table of biases by distance is shared."""
     width, heads = c.size("hidden_size"), c.size("num_attention_heads")
-    head_dim, drop = max(1, width // heads), rate(c, "dropout_rate")
+    shared, drop = whole(c, heads, width), rate(c, "dropout_rate")
 
     def attend(path: str, **fields: object) -> Tree:
-        return tree(kind="attention", path=path, heads=heads, head_dim=head_dim, dropout=drop, names=T5_NAMES, **fields)
+        return tree(kind="attention", path=path, **shared, dropout=drop, names=T5_NAMES, **fields)
 
     feed = tree(path="mlp.DenseReluDense", size=c.size("d_ff"), activation=plain_activation(c, "dense_act_fn"), dropout=drop, names=GATED)
     layer = {

@@ -12,6 +12,7 @@ from paramcalc.gate.families.mobile import inverted, normed
 from paramcalc.gate.families.pyramid import stages
 from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, stack, tree, under, whole
 from paramcalc.gate.families.vision import Words, attention, classifier, feed_forward, pair, refuse, token
+from paramcalc.words.sizes import MAX_SIZE
 
 VIT = Words(
     "layernorm_before", "attention", "layernorm_after", "", "attention.query", "attention.key", "attention.value", "output.dense",
@@ -204,10 +205,29 @@ def distances(path: str, heads: int, grid: int) -> Tree:
     return token(path, heads, max(1, grid * grid)) | {"component": "position_embedding"}
 
 
-def shrinking(read: int, made: int, key: int, grid: int) -> Tree:
+class Subsampling(NamedTuple):
+    """How LeViT goes from one stage to the next."""
+
+    key: int
+    heads: int
+    ratio: int = 4
+    """Values a key."""
+    grows: int = 2
+    stride: int = 2
+
+
+def subsamplings(c: Config, widths: list[int], key: int) -> list[Subsampling]:
+    """As `down_ops` states them, where it does for both; else as the class makes them of the first stage's keys."""
+    stated = [row[1:] for row in c.listed("down_ops") or [] if isinstance(row, list) and len(row) == 6]
+    if len(stated) == 2 and all(type(size) is int and 0 <= size <= MAX_SIZE for row in stated for size in row):
+        return [Subsampling(*row)._replace(stride=max(1, row[4])) for row in stated]
+    return [Subsampling(key, width // key) for width in widths[:2]]
+
+
+def shrinking(read: int, made: int, down: Subsampling, grid: int) -> Tree:
     """Attention that asks from every second pixel, four values a key (Graham et al. 2021)."""
-    heads, ratio = read // key, 4
-    if not heads:  # keys wider than the stream leave none, and the reference a norm of nothing
+    key, heads, ratio = down.key, down.heads, down.ratio
+    if not heads * key * ratio:  # keys wider than the stream leave none, and the reference a norm of nothing
         return {"output_norm": batch_norm("projection.batch_norm", made)}
     return {
         "biases": distances("attention_biases", heads, grid),
@@ -226,7 +246,8 @@ def levit(c: Config) -> Tree:
     if len(shape) != 3:
         c.fail("depths", f"expected 3 stages, got {len(shape)}")
         return document(c, {}, width=1, cache=False)
-    first, keyed = shape[0][1], max(1, shape[0][3])
+    first = shape[0][1]
+    downs = subsamplings(c, [row[1] for row in shape], max(1, shape[0][3]))
     sizes = [c.size("num_channels"), *(max(1, first // part) for part in (8, 4, 2)), first]
     parts: Tree = {}
     for index in range(4):
@@ -250,11 +271,12 @@ def levit(c: Config) -> Tree:
             group["layers"] = stack("layers.{}", {"layer": layer | {"flow": flow}}, f"{number} layer")
         if index < 2:
             made = shape[index + 1][1]
-            group["down"] = {"path": "layers.{}", **shrinking(width, made, keyed, grid)}
-            group["network"] = {"path": "layers.{}", "width": made, **levit_network("module", made, 2 * made)}
-            grid = (grid - 1) // 2 + 1
+            group["down"] = {"path": "layers.{}", **shrinking(width, made, downs[index], grid)}
+            if downs[index].grows:
+                inner = downs[index].grows * made
+                group["network"] = {"path": "layers.{}", "width": made, **levit_network("module", made, inner)}
+            grid = (grid - 1) // downs[index].stride + 1
         parts[f"stage_{index + 1}"] = group
-    c.ignore("down_ops")  # made from the sizes, whatever the config says
     return document(c, levit_heads(c, parts, shape[-1][1]), width=shape[-1][1], cache=False)
 
 

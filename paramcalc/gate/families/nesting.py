@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from paramcalc.gate.config import Config
+from paramcalc.gate.config import Config, defaults_of
 from paramcalc.gate.families.index import family
 from paramcalc.gate.families.operations import written
 from paramcalc.gate.families.recipes import Tree, tree, under
@@ -16,12 +17,20 @@ STREAM = ("width", "tokens", "cache", "image", "sound_rate", "flow")
 
 def told(c: Config, **values: Any) -> None:
     """Set what the class around a sub-config sets in it, whatever the input says."""
-    c.given = {**c.given, **values}
+    c.given = replaced(c.given, values, c.model_type)
+
+
+def replaced(given: Mapping[str, Any], values: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """A config with other values, whichever of its names each had."""
+    aliases = defaults_of(model_type).aliases
+    fields = {aliases.get(key, key) for key in values}
+    return {**{key: value for key, value in given.items() if aliases.get(key, key) not in fields}, **values}
 
 
 def seen_as(c: Config, model_type: str = "", **values: Any) -> Config:
     """The same config as pieces of another family read it: some values under the names that those use."""
-    return Config({**c.given, **values}, model_type or c.model_type, spec=c.spec, place=c.place, over=c.over, root=c.root)
+    kind = model_type or c.model_type
+    return Config(replaced(c.given, values, kind), kind, spec=c.spec, place=c.place, over=c.over, root=c.root)
 
 
 def whole(c: Config, task: str = "base") -> Tree:

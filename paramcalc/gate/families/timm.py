@@ -103,11 +103,11 @@ def arguments(c: Config) -> dict[str, Any]:
 
 
 def classes(c: Config) -> int:
-    """How many classes there are: timm's own key, or this library's."""
+    """How many classes there are: timm's own key, its names of them, or this library's."""
     names = c.listed("label_names") if c.states("label_names") else None
-    if names:
-        return len(names)
-    return c.zero_or("num_classes") if c.value("num_classes") is not None else labels(c)
+    if c.value("num_classes") is not None:
+        return c.zero_or("num_classes")
+    return len(names) if names else labels(c)
 
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
