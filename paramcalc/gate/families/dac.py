@@ -47,14 +47,27 @@ def stages(c: Config, first: int, *, decodes: bool) -> tuple[Tree, int]:
     return parts, width
 
 
+def ends(c: Config) -> tuple[Tree, int]:
+    """The convolutions around the quantizer, and the width between them."""
+    first, wide = c.size("encoder_hidden_size"), c.size("decoder_hidden_size")
+    narrowed, deep = stages(c, first, decodes=False)
+    hidden = c.optional("hidden_size") or deep
+    widened, last = stages(c, wide, decodes=True)
+    parts: Tree = {
+        "encoder": {"path": "encoder", "first": one("conv1", 1, first, KERNEL), **narrowed, "snake": snake("snake1", deep)},
+        "decoder": {"path": "decoder", "first": one("conv1", hidden, wide, KERNEL), **widened, "snake": snake("snake1", last)},
+    }
+    parts["encoder"]["last"] = one("conv2", deep, hidden, 3)
+    parts["decoder"]["last"] = one("conv2", last, 1, KERNEL)
+    return parts, hidden
+
+
 def dac(c: Config) -> Tree:
     """Convolutions around a residual quantizer whose codebooks are looked up in few dims."""
     if c.task("base") != "base":
         refuse(c)
-    first, wide, size = c.size("encoder_hidden_size"), c.size("decoder_hidden_size"), c.size("codebook_dim")
-    narrowed, deep = stages(c, first, decodes=False)
-    hidden = c.optional("hidden_size") or deep
-    widened, last = stages(c, wide, decodes=True)
+    parts, hidden = ends(c)
+    size = c.size("codebook_dim")
     c.ignore("hop_length")
     quantizer = {
         "path": "quantizer.quantizers.{}",
@@ -63,14 +76,7 @@ def dac(c: Config) -> Tree:
         "output": one("out_proj", size, hidden),
         "codebook": {"kind": "embedding", "path": "codebook", "vocabulary": c.size("codebook_size"), "size": size},
     }
-    parts: Tree = {
-        "encoder": {"path": "encoder", "first": one("conv1", 1, first, KERNEL), **narrowed, "snake": snake("snake1", deep)},
-        "decoder": {"path": "decoder", "first": one("conv1", hidden, wide, KERNEL), **widened, "snake": snake("snake1", last)},
-        "quantizer": quantizer,
-    }
-    parts["encoder"]["last"] = one("conv2", deep, hidden, 3)
-    parts["decoder"]["last"] = one("conv2", last, 1, KERNEL)
-    return document(c, parts, width=hidden, cache=False)
+    return document(c, parts | {"quantizer": quantizer}, width=hidden, cache=False)
 
 
 def vocoder(c: Config) -> Tree:

@@ -153,6 +153,7 @@ MODULES: dict[str, str] = {
     "csm": "csm",
     "d_fine": "d_fine",
     "flava": "flava flava_image_codebook flava_image_model flava_multimodal_model flava_text_model",
+    "xcodec": "xcodec",
     "sam2_video": "sam2_video",
     "sam2": "sam2 sam2_hiera_det_model sam2_vision_model",
     "promptable": "sam sam_hq sam_hq_vision_model",
