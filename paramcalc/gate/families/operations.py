@@ -38,8 +38,8 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 
 STREAM_SOFTMAX = _types(
     """albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio
-    data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert internvl_vision llama4 llama4_text longt5 luke m2m_100 marian mbart
-    mimo_v2_flash mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert
+    data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert internvl_vision llama4 llama4_text longt5 luke m2m_100
+    marian mbart mimo_v2_flash mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert
     switch_transformers t5 tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
