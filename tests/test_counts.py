@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Called
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,3 +152,20 @@ def test_a_config_that_leaves_out_its_number_of_experts_has_its_class_s_own() ->
     short = {"model_type": "qwen3_moe", "num_hidden_layers": 2}
     assert paramcalc.count(short).total == paramcalc.count(short | {"num_experts": 128}).total
     assert paramcalc.count(short).total != paramcalc.count(short | {"num_experts": 64}).total
+
+
+def test_what_the_makers_state_stands_beside_the_convention_they_count_by(called: Called, tmp_path: Path) -> None:
+    spec = tmp_path / "own.yaml"
+    spec.write_text(json.dumps(llama(conventions={"active_without_input_embedding": "0.4K active"})))
+    _, shown, _ = called("count", spec, "--conventions")
+    assert "its makers: 0.4K active" in " ".join(shown.split())
+    assert "its makers" not in called("count", spec)[1]
+
+
+def test_a_convention_that_nobody_knows_is_refused_with_the_nearest(called: Called, tmp_path: Path) -> None:
+    spec = tmp_path / "own.yaml"
+    spec.write_text(json.dumps(llama(conventions={"total_tied_twise": "1B"})))
+    code, _, complaint = called("count", spec)
+    assert code == 3
+    assert "conventions.total_tied_twise" in complaint
+    assert "did you mean total_tied_twice?" in complaint

@@ -229,8 +229,8 @@ class Config:
 
     def value(self, key: str) -> Any:
         """The value as it stands: given, or the class's default where that may be taken."""
-        found, where = _MISSING, ""
-        for name in self._names(key):
+        found, where, names = _MISSING, "", self._names(key)
+        for name in names:
             if name in self.given:
                 self.used.add(name)
                 if found is not _MISSING and found != self.given[name] and self.given[name] is not None and found is not None:
@@ -241,7 +241,7 @@ class Config:
             self.read[key] = found
             return found
         for values in (self.over, self.defaults.values):
-            for name in self._names(key):
+            for name in names:
                 if name in values:
                     return self._default(key, values[name])
         return None

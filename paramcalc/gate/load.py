@@ -164,7 +164,19 @@ def from_mapping(value: dict[str, Any], name: str, reading: Reading = Reading(),
     else:
         is_config = ("model_type" in value and "family" not in value) if config is None else config
         model = _from_family(value, name, reading, spec=not is_config)
+    if model.conventions:
+        _known(model.conventions)
     return architecture_from(replaced(model.document, inside), model.origin) if inside else model
+
+
+def _known(stated: Mapping[str, str]) -> None:
+    """Conventions are named as `count --conventions` names them."""
+    from paramcalc.holdings.conventions import MEANINGS
+
+    unknown = [name for name in stated if name not in MEANINGS]
+    if unknown:
+        known = ", ".join(MEANINGS)
+        raise InputError([Problem("unknown convention", f"conventions.{name}", did_you_mean(name, MEANINGS) or known) for name in unknown])
 
 
 def _typed(value: dict[str, Any]) -> dict[str, Any]:
@@ -207,7 +219,7 @@ def _config(value: dict[str, Any], assume: str | None, *, spec: bool) -> Config:
             hint="`--assume FAMILY` reads it as a family that you name",
         )
     c = Config(value, assume or str(stated), spec=spec)
-    c.ignore(key)
+    c.ignore(key, *(ABOUT if spec else ()))
     if assume and assume != stated:
         c.warn(f"read as {assume}, as asked; the input says " + (f"{stated!r:.60}" if stated else "no model_type"))
     return c

@@ -102,7 +102,7 @@ class Architecture(BaseModel):
     quantization: dict[str, Any] | None = None
     """A config's own `quantization_config`."""
     conventions: dict[str, str] = {}
-    """How its makers count, by convention (see `paramcalc.holdings.conventions`)."""
+    """What its makers state, by the convention that they count by (see `paramcalc.holdings.conventions`)."""
     reported: Reported | None = None
     inconsistent: list[str] = []
     """What does not fit together in it, though the reference builds it: it can be counted, and not run."""

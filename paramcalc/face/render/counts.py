@@ -16,7 +16,8 @@ def count_view(counts: Counts, by: str | None = None, all_conventions: bool = Fa
     tables = [_grouped_table(counts, by)] if by else [_components(counts), _kinds(counts)]
     if all_conventions:
         figures = conventions(counts)
-        rows = [[name, figure, MEANINGS[name]] for name, figure in figures.items()]
+        own = counts.architecture.conventions
+        rows = [[name, figure, MEANINGS[name] + (f"; its makers: {own[name]}" if name in own else "")] for name, figure in figures.items()]
         tables.append(Table([Column("convention"), Column("parameters", "count"), Column("meaning")], rows))
     return View(headline(counts), tables, about_line(counts.architecture), _notes(counts))
 
