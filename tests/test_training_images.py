@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from training_cases import rows
 
 import paramcalc
 from paramcalc.costs.training.job import TrainingJob
@@ -187,3 +188,12 @@ def test_a_stage_that_is_recomputed_as_a_whole_keeps_its_input_alone() -> None:
     assert once.saved_for_backward == (1 + 1) * MAP
     ends = [{phase.name: phase.bytes for phase in plan.phases}["backward_end"] for plan in (each, once)]
     assert ends[0] == ends[1], "every layer has gradients of its own"
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "vgg-16"])
+def test_networks_of_the_catalogue_keep_what_torch_keeps_of_them(name: str) -> None:
+    """Recorded of torch's own layers by `reference/networks.py`, at the published size of images."""
+    recorded = next(row for row in rows("networks.jsonl") if row["name"] == name)
+    for case in recorded["cases"]:
+        options = {"precision": case["settings"]["precision"], "batch_size": case["settings"]["batch"]}
+        assert trained(paramcalc.load(name), **options).saved_for_backward == case["saved"]

@@ -30,6 +30,8 @@ class Case(NamedTuple):
     image: tuple[int, int] = (0, 0)
     real: bool = False
     """Whether it looks at values, which simulated tensors lack: recorded on the CPU, in plain attention and without dropout."""
+    network: Any = None
+    """What makes a model that is none of transformers'."""
     cast: bool = False
     """Whether all parameters are brought into one format, as loading a checkpoint does."""
 

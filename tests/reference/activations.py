@@ -33,6 +33,10 @@ SAMPLES = 16_000
 
 def build(case: Case, setting: Setting) -> torch.nn.Module:
     """The model in training mode with random weights that do not exist."""
+    if case.network:
+        with torch.device("cuda"):
+            made: torch.nn.Module = case.network().to(DTYPES[setting.precision]).train()
+        return made
     config = transformers.CONFIG_MAPPING[case.model_type].from_dict(dict(case.config))
     cls = getattr(transformers, case.architecture)
     config.use_cache = config.get_text_config(decoder=True).use_cache = False
@@ -67,7 +71,7 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
     if case.task == "image":
         size = case.image
         return {
-            "pixel_values": torch.empty(b, 3, *size, dtype=dtype, device="cuda"),
+            "pixel_values": torch.empty(b, case.config.get("channels", 3), *size, dtype=dtype, device="cuda"),
             "labels": torch.zeros(b, dtype=torch.long, device="cuda"),
         }
     if case.real:
