@@ -86,3 +86,7 @@ class RecurrentTape(ABC):
     def cells(self, x: Value, width: int, state: int, reserve: int) -> Value:
         """All of the block's recurrent cells in one kernel. Kept are what it reads and makes, the `state` that a sequence begins
         with, and for each token what the kernel sets aside: both in elements."""
+
+    @abstractmethod
+    def hold(self, *values: Value) -> None:
+        """The reference still has names for these values here, so that they live until now even where nobody reads them again."""

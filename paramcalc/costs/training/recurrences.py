@@ -115,9 +115,13 @@ class RecurrenceRecorder(Recorder):
         return made
 
     def read(self, states: Value, by: Value, dtype: str) -> Value:
+        """Done in the turns of the loop that makes the states: on the way back what it keeps is there until the loop is."""
+        loop = next(number for number, op in enumerate(self.ops) if op.output is states)
         narrow, by = self.low(self.cast(states, dtype)), self.low(by)
         saved: tuple[Storage, ...] = (narrow.storage, by.storage)
-        if narrow is states:
+        if narrow is not states:
+            self.ops[loop] = self.ops[loop]._replace(backward=self.ops[loop].backward + narrow.storage.bytes)
+        else:
             saved = (*saved, self.kept(states.elements * BYTES[states.dtype] - states.storage.bytes, "last state"))
         return self.emit("read", (narrow, by), states.tokens, states.width // by.width, narrow.dtype, saved=saved, layout=HEADS_FIRST)
 
@@ -140,3 +144,6 @@ class RecurrenceRecorder(Recorder):
         aside = self.kept(x.tokens * reserve * BYTES[x.dtype], "reserve space")
         saved = (x.storage, begins, aside, *(weight.storage for weight in weights))
         return self.emit("recurrent cells", (x, *weights), x.tokens, width, x.dtype, saved=saved, keeps_result=True, layout=TOKENS_FIRST)
+
+    def hold(self, *values: Value) -> None:
+        self.ops.append(Op("hold", values, Value(0, 0, values[0].dtype, Storage(0)), where=self.where))

@@ -113,4 +113,5 @@ class Mamba(Block):
         update = tape.multiply(gains, tape.spread(tape.cast(mixed, FP32), self.state))
         states = tape.recurrence(decays, update, mixed.dtype)
         made = tape.read(states, queries, mixed.dtype)
+        tape.hold(decays, gains, update)
         return tape.add(made, tape.multiply(mixed, tape.cast(tape.weight("D"), FP32)))

@@ -106,29 +106,34 @@ class Mamba2(Block):
         sums = tape.cumulative(steps)
         within = self._within(tape, values, keys, queries, steps)
         carried = self._carried(tape, values, keys, sums)
-        read = tape.contract(queries, carried, rows, self.heads * self.head_dim, sequences=rows // self.chunk)
-        between = tape.multiply(read, tape.unary("exp", sums))
-        made = tape.add(tape.copy(tape.add(within, between)), skipped)
+        fading = tape.unary("exp", sums)
+        read = tape.contract(queries, carried[-1], rows, self.heads * self.head_dim, sequences=rows // self.chunk)
+        between = tape.multiply(read, fading)
+        made = tape.add(tape.copy(tape.add(within[-1], between)), skipped)
+        tape.hold(values, steps, keys, queries, sums, *within, *carried, fading, read, between, made)
         return tape.view(made, tape.batch * length, made.width)
 
-    def _within(self, tape: Tape, values: Value, keys: Value, queries: Value, steps: Value) -> Value:
-        """What the tokens of a chunk give to those after them in it."""
+    def _within(self, tape: Tape, values: Value, keys: Value, queries: Value, steps: Value) -> list[Value]:
+        """What the tokens of a chunk give to those after them in it, and on the way there their decays, scores and weights."""
         rows, sequences = values.tokens, values.tokens // self.chunk
+        decays = decay_between(tape, steps, self.chunk)
         scores = tape.contract(queries, keys, rows, self.heads * self.chunk, sequences=sequences)
-        weights = tape.multiply(scores, decay_between(tape, steps, self.chunk))
-        return tape.contract(weights, values, rows, values.width, sequences=sequences)
+        weights = tape.multiply(scores, decays)
+        return [decays, scores, weights, tape.contract(weights, values, rows, values.width, sequences=sequences)]
 
-    def _carried(self, tape: Tape, values: Value, keys: Value, sums: Value) -> Value:
-        """The state with which each chunk begins: what each chunk makes, decayed over those between. A matrix for each head."""
+    def _carried(self, tape: Tape, values: Value, keys: Value, sums: Value) -> list[Value]:
+        """The state with which each chunk begins, a matrix for each head: what each chunk makes, decayed over those between; and
+        what it is made of."""
         chunks = values.tokens // self.chunk
         size = self.heads * self.head_dim * self.state
-        kept = tape.multiply(keys, tape.unary("exp", tape.subtract(sums, sums)))
+        fading = tape.unary("exp", tape.subtract(sums, sums))
+        kept = tape.multiply(keys, fading)
         made = tape.contract(kept, values, chunks, size, sequences=chunks)
         marks = chunks + tape.batch
         states = tape.prepend(made, tape.fresh(1, size, FP32, "zeros"))
         decays = decay_between(tape, tape.padded(tape.view(sums, chunks, sums.width), marks), marks // tape.batch)
         states = tape.contract(decays, states, marks, size, sequences=tape.batch)
-        return tape.chunks(tape.view(states, chunks, size), 1)
+        return [fading, kept, decays, tape.chunks(tape.view(states, chunks, size), 1)]
 
 
 def decay_between(tape: Tape, x: Value, size: int) -> Value:
