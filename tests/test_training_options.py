@@ -18,6 +18,7 @@ CONFIGS = {
     for model in map(json.loads, path.read_text().splitlines())
 }
 OPTIONS: tuple[dict[str, Any], ...] = (
+    {"stack": "mamba-ssm"},
     {"loss": "fused"},
     {"loss": "chunked", "grad_accum": 2},
     {"checkpointing": "selective"},

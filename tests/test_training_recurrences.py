@@ -14,6 +14,7 @@ from paramcalc.costs.training.job import TrainingJob, settle
 from paramcalc.costs.training.plan import TrainingPlan, plan_training
 from paramcalc.costs.training.ranks import recorded
 from paramcalc.holdings.trainable import adapt
+from paramcalc.words.errors import UsageError
 
 LAYERS, WIDTH, INNER, KERNEL = 3, 12, 24, 4
 MAMBA = {
@@ -112,3 +113,35 @@ def test_the_fullest_moment_of_a_pass_is_met_within_six_percent(model: dict[str,
     given = moments["loaded"] + 2 * 8 * settings["batch"] * settings["length"]
     fullest = max(case[phase] for phase in ("forward", "backward"))
     assert max(moments["forward"], moments["backward"]) - given == pytest.approx(fullest, rel=0.06 if "checkpointing" in settings else 0.01)
+
+
+def packaged(config: dict[str, Any], b: int, s: int, **changed: Any) -> int:
+    """Bytes that a changed config keeps more where the packages are installed."""
+    kept = [plan(each, b, s, stack="mamba-ssm").saved_for_backward for each in (config | changed, config)]
+    return kept[0] - kept[1]
+
+
+@pytest.mark.parametrize(("b", "s"), [(1, 5), (2, 2048), (3, 2049)])
+def test_mambas_kernel_keeps_two_numbers_of_a_state_for_every_2048_tokens(b: int, s: int) -> None:
+    """One more number in a state (selective_scan_interface.py): exp(A) and A; B and C of all tokens twice, as they are made and as
+    the scan reads them."""
+    layer = 2 * INNER + 4 * b * s + 2 * b * INNER * -(-s // 2048)
+    assert packaged(MAMBA, b, s, state_size=6) == LAYERS * 4 * layer
+
+
+@pytest.mark.parametrize(("b", "s"), [(1, 5), (3, 20)])
+def test_mamba2s_kernel_keeps_no_state_at_all(b: int, s: int) -> None:
+    """One more number in a state (ssd_combined.py): B and C of all tokens, as the first projection makes them."""
+    assert packaged(MAMBA2, b, s, state_size=6) == LAYERS * 4 * 2 * 2 * b * s
+
+
+def test_what_kernels_keep_is_no_exact_figure_and_they_are_named() -> None:
+    found = plan(MAMBA2, stack="mamba-ssm")
+    assert {term.basis for term in found.terms if term.name == "activations"} == {"model"}
+    assert any("mamba-ssm" in term.source for term in found.terms)
+    assert found.saved_for_backward < plan(MAMBA2).saved_for_backward / 3
+
+
+def test_kernels_that_no_layer_has_are_refused() -> None:
+    with pytest.raises(UsageError, match="mamba-ssm"):
+        plan_training(small(), TrainingJob(stack="mamba-ssm"))

@@ -72,6 +72,11 @@ class Block(Part):
     """Packages that transformers does not install, and with which it computes the forward pass in another way."""
 
     @property
+    def packaged(self) -> bool:
+        """Whether that other way is known here."""
+        return False
+
+    @property
     def turned(self) -> bool:
         """Whether its linear layers are stored [inputs, outputs], as GPT-2's are."""
         return bool(getattr(self, "transposed", False))

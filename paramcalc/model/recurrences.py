@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from paramcalc.model.tape import Value
 
 
+class Made(NamedTuple):
+    """A tensor that a kernel makes for itself."""
+
+    name: str
+    elements: int
+    dtype: str
+
+
 class RecurrentTape(ABC):
     """Operations along the tokens of a sequence."""
+
+    packages: bool
+    """Whether the packages that a block names are installed, so that their kernels do what it does."""
 
     @abstractmethod
     def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None, *, module: bool = False) -> Value:
@@ -90,3 +101,14 @@ class RecurrentTape(ABC):
     @abstractmethod
     def hold(self, *values: Value) -> None:
         """The reference still has names for these values here, so that they live until now even where nobody reads them again."""
+
+    @abstractmethod
+    def kernel(
+        self, name: str, inputs: Sequence[Value], width: int, *, keeps: Sequence[Made], ahead: Sequence[Made], back: Sequence[Made]
+    ) -> Value:
+        """A kernel of a package. It saves all its inputs and what it `keeps`; while it runs there is what it makes `ahead`, and
+        `back` on the way back. The result has the format in which products are taken."""
+
+    @abstractmethod
+    def for_product(self, x: Value) -> Value:
+        """x in the format in which products are taken: under autocast a copy."""

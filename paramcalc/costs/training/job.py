@@ -36,7 +36,7 @@ PRECISIONS: dict[str, tuple[str, str | None]] = {
 """Format of the weights, and the low format of autocast. `bf16-master` and `fp16-master` step fp32 copies of the weights (DeepSpeed);
 `megatron` does too, and adds gradients up in fp32 buffers that stand from step to step."""
 MASTERS = ("bf16-master", "fp16-master", "megatron")
-TRANSFORMERS, FLA, MEGATRON = STACKS = ("transformers", "fla", "megatron")
+TRANSFORMERS, FLA, MAMBA, MEGATRON = STACKS = ("transformers", "fla", "mamba-ssm", "megatron")
 """Whose operations and kernels a model is trained with: what is kept for the backward pass depends on them."""
 CHECKPOINTING = ("none", "selective", "full")
 OFFLOADS = ("optimizer", "params")
@@ -158,6 +158,9 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
         low = low or "bf16"
     if job.stack == FLA:
         _has_kernels(architecture)
+    if job.stack == MAMBA and not any(block.packaged for block, _ in architecture.blocks()):
+        hint = "leave --stack out"
+        raise UsageError(f"no layer of {architecture.name} is computed by mamba-ssm in a way that is known", place="stack", hint=hint)
     recipe = Recipe(
         weights="fp32" if job.prepare_kbit and scheme.method != "none" else weights,
         autocast=low,

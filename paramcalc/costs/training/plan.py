@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
 from paramcalc.costs.training import checked
 from paramcalc.costs.training.autograd import Kept
-from paramcalc.costs.training.job import FLA, TRANSFORMERS, Settings, TrainingJob, settle
+from paramcalc.costs.training.job import FLA, MAMBA, TRANSFORMERS, Settings, TrainingJob, settle
 from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes
 from paramcalc.costs.training.overhead import overhead
 from paramcalc.costs.training.ranks import Rank, ranks
@@ -23,6 +23,7 @@ PHASES = (LOADED, FIRST, "forward", "forward_end", "backward_start", "backward",
 KERNELS = "Korthikanti et al. 2022, §4.1: Megatron-LM's fused kernels"
 AUTOGRAD = "torch 2.13 autograd over transformers 5.23's operations (CUDA semantics)"
 WITH_FLA = f"{AUTOGRAD}; kernels of flash-linear-attention 0.5.2 by their source, not compared with a run"
+WITH_MAMBA = f"{AUTOGRAD}; kernels of mamba-ssm 2.3 by their source, not compared with a run"
 
 
 class Phase(NamedTuple):
@@ -147,8 +148,11 @@ def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) 
 def unpackaged(architecture: Architecture) -> Iterator[str]:
     """What is computed in plain torch here, for which a package has kernels that keep less."""
     for packages in sorted({block.packages for block, _ in architecture.blocks() if block.packages}):
-        kinds = {kind_of(block) for block, _ in architecture.blocks() if block.packages == packages}
+        these = [block for block, _ in architecture.blocks() if block.packages == packages]
+        kinds = {kind_of(block) for block in these}
         option = " (--stack fla)" if "flash-linear-attention" in packages else ""
+        if any(block.packaged for block in these):
+            option = " (--stack mamba-ssm)"
         less = f"where those are installed, it keeps less{option}"
         yield f"{', '.join(sorted(kinds))}: as transformers computes it without {packages}; {less}"
 
@@ -187,7 +191,7 @@ def _basis(rank: Rank, settings: Settings) -> str:
 def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:
     states = rank.states
     recipe, row = settings.recipe, optimizer_of(settings)
-    kernels = {TRANSFORMERS: AUTOGRAD, FLA: WITH_FLA}.get(settings.job.stack, KERNELS)
+    kernels = {TRANSFORMERS: AUTOGRAD, FLA: WITH_FLA, MAMBA: WITH_MAMBA}.get(settings.job.stack, KERNELS)
     shared = _shares(name, settings)
     if name == "weights":
         kind = f"{settings.scheme.name} base, the rest in {recipe.weights}" if recipe.quantized else recipe.weights

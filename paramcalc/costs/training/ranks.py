@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from paramcalc.costs.training.autograd import BYTES
-from paramcalc.costs.training.job import FLA, MEGATRON, TRANSFORMERS, Settings, TrainingJob
+from paramcalc.costs.training.job import FLA, MAMBA, MEGATRON, TRANSFORMERS, Settings, TrainingJob
 from paramcalc.costs.training.layout import Stage, in_flight, rank_of, stages
 from paramcalc.costs.training.model_tape import ModelTape
 from paramcalc.costs.training.segment import Segment
@@ -147,6 +147,10 @@ def _tape(job: TrainingJob) -> type[ModelTape]:
         from paramcalc.costs.training.fla import FlaTape
 
         return FlaTape
+    if job.stack == MAMBA:
+        from paramcalc.costs.training.mamba_ssm import MambaTape
+
+        return MambaTape
     from paramcalc.costs.training.megatron import MegatronTape
 
     return MegatronTape

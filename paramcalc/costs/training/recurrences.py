@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from paramcalc.costs.training.autograd import BYTES, Op, Recorder, dense, promoted
 from paramcalc.model.delta_rule import gated_delta_rule, kimi_delta_rule
+from paramcalc.model.recurrences import Made
 from paramcalc.model.tape import FP32, HEADS_FIRST, STRIDED, TOKENS_FIRST, Storage, Value
 
 
 class RecurrenceRecorder(Recorder):
     """A recorder that knows scans and loops over tokens. A loop is one operation: its work does not grow with its steps."""
+
+    packages = False
 
     def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None, *, module: bool = False) -> Value:
         """As `convolution`. The function is handed a view of the filters, of which autocast keeps no copy for another use."""
@@ -147,3 +150,16 @@ class RecurrenceRecorder(Recorder):
 
     def hold(self, *values: Value) -> None:
         self.ops.append(Op("hold", values, Value(0, 0, values[0].dtype, Storage(0)), where=self.where))
+
+    def kernel(
+        self, name: str, inputs: Sequence[Value], width: int, *, keeps: Sequence[Made], ahead: Sequence[Made], back: Sequence[Made]
+    ) -> Value:
+        aside = [self.kept(made.elements * BYTES[made.dtype], made.name) for made in keeps]
+        spare = [sum(made.elements * BYTES[made.dtype] for made in way) for way in (ahead, back)]
+        dtype = self.autocast or inputs[0].dtype
+        saved = (*(value.storage for value in inputs), *aside)
+        tokens = inputs[0].tokens
+        return self.emit(name, tuple(inputs), tokens, width, dtype, saved=saved, temporary=spare[0], backward=spare[1], layout=TOKENS_FIRST)
+
+    def for_product(self, x: Value) -> Value:
+        return self.low(x)

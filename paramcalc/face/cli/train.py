@@ -51,7 +51,9 @@ def run(
     checkpointing: Annotated[str, typer.Option("--checkpointing", help="none, selective or full.")] = OF.checkpointing,
     attention: Annotated[str, typer.Option("--attention", help="eager, sdpa or flash.")] = OF.attention,
     loss: Annotated[str, typer.Option("--loss", help="plain, fused or chunked.")] = OF.loss,
-    stack: Annotated[str, typer.Option("--stack", help="transformers, fla or megatron: whose kernels keep activations.")] = OF.stack,
+    stack: Annotated[
+        str, typer.Option("--stack", help="transformers, fla, mamba-ssm or megatron: whose kernels keep activations.")
+    ] = OF.stack,
     zero: Annotated[int, typer.Option("--zero", help="ZeRO stage 0 to 3; FSDP's full shard is 3.")] = OF.zero,
     dp: Annotated[int, typer.Option("--dp", help="Data parallel ranks.")] = OF.dp,
     tp: Annotated[int, typer.Option("--tp", help="Tensor parallel ranks.")] = OF.tp,

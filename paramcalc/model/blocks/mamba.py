@@ -9,12 +9,15 @@ from pydantic import model_validator
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.recurrences import Made
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 
 if TYPE_CHECKING:
     from paramcalc.model.tape import Tape, Value
 
 FP32 = "fp32"
+KERNEL_CHUNK = 2048
+"""Tokens between two states that mamba-ssm's scan keeps (selective_scan.cpp)."""
 
 
 class Mamba(Block):
@@ -88,6 +91,8 @@ class Mamba(Block):
             raise NotImplementedError("mamba with heads")
         whole = tape.linear("in_proj", x)
         decay = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
+        if tape.packages and self.packaged:
+            return self._by_kernel(tape, whole, decay, x.width)
         mixed, gate = tape.slice(whole, self.inner), tape.slice(whole, self.inner)
         mixed = tape.causal_convolution("conv1d", mixed, self.kernel, self.activation)
         maps = tape.linear("x_proj", mixed)
@@ -99,6 +104,29 @@ class Mamba(Block):
         step = tape.unary("softplus", tape.add(step, tape.cast(tape.weight("dt_proj.bias"), step.dtype)))
         made = self._scan(tape, mixed, step, decay, keys, queries)
         return tape.linear("out_proj", tape.cast(tape.multiply(made, tape.unary("silu", gate)), x.dtype))
+
+    @property
+    def packaged(self) -> bool:
+        """Jamba takes other functions of that package, for its norms."""
+        return not self.heads and not self.inner_norms
+
+    def _by_kernel(self, tape: Tape, whole: Value, decay: Value, width: int) -> Value:
+        """`MambaInnerFn` (mamba-ssm 2.3, selective_scan_interface.py), which ends with the output matrix. It keeps what it reads
+        channel by channel, and makes the convolution and the steps again on the way back."""
+        tokens, low = whole.tokens, tape.for_product(whole).dtype
+        names = [name for name in tape.names() if name.startswith("conv1d.")]
+        products = [tape.for_product(tape.weight(name)) for name in ("x_proj.weight", "dt_proj.weight", "out_proj.weight")]
+        wide = [tape.cast(tape.weight(name), FP32) for name in ("D", "dt_proj.bias")]
+        keeps = [
+            Made("step, B and C", tokens * (self.rank + 2 * self.state), low),
+            Made("B and C by number", 2 * tokens * self.state, low),
+            Made("states", tape.batch * self.inner * -(-tokens // tape.batch // KERNEL_CHUNK) * 2 * self.state, FP32),
+            Made("scan", tokens * self.inner, low),
+        ]
+        ahead = [Made(name, tokens * self.inner, low) for name in ("convolution", "steps", "gated output")]
+        inputs = (decay, *map(tape.weight, names), *products, *wide)
+        read = tape.copy(whole)
+        return tape.kernel("mamba-ssm", (read, *inputs), width, keeps=keeps, ahead=ahead, back=ahead)
 
     def _normed(self, tape: Tape, name: str, x: Value) -> Value:
         if self.plain_norms:

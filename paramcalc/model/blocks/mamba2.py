@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place
+from paramcalc.model.recurrences import Made
 from paramcalc.model.rows import BIAS, CacheRow, Row, conv_state, depthwise, linear, norm, state
 
 if TYPE_CHECKING:
@@ -72,11 +73,38 @@ class Mamba2(Block):
         if self.scaled:  # by a table of the weights' format
             whole = tape.cast(tape.scale(whole), tape.stream_dtype)
         decay = tape.scale(tape.unary("exp", tape.cast(tape.weight("A_log"), FP32)))
+        if tape.packages:
+            return self._by_kernel(tape, whole, decay, x.width)
         gate, mixed, step = (tape.slice(whole, width) for width in (inner, inner + 2 * maps, self.heads))
         mixed = tape.causal_convolution("conv1d", mixed, self.kernel, self.activation)
         values, keys, queries = (tape.slice(mixed, width) for width in (inner, maps, maps))
         made = self._scan(tape, values, keys, queries, self._step(tape, step), decay)
         return tape.linear("out_proj", tape.cast(self._gated(tape, made, gate), x.dtype))
+
+    @property
+    def packaged(self) -> bool:
+        return True
+
+    def _by_kernel(self, tape: Tape, whole: Value, decay: Value, width: int) -> Value:
+        """`MambaSplitConv1dScanCombinedFn` (mamba-ssm 2.3, ssd_combined.py), which ends with the output matrix. Beside its inputs
+        it keeps what the scan makes and the norm's statistic, and makes the rest again on the way back."""
+        tokens, inner, maps = whole.tokens, self.heads * self.head_dim, self.groups * self.state
+        chunks = tape.batch * -(-tokens // tape.batch // self.chunk)
+        rows = chunks * self.chunk
+        names = [name for name in tape.names() if not name.startswith(("in_proj.", "A_log", "out_proj."))]
+        last = [tape.for_product(tape.weight(name)) for name in tape.names() if name.startswith("out_proj.")]
+        keeps = [Made("scan", tokens * inner, whole.dtype)]
+        if self.norm:
+            keeps.append(Made("reciprocal deviation", tokens * self.groups, FP32))
+        ahead = [
+            Made("convolution", tokens * (inner + 2 * maps), whole.dtype),
+            Made("steps and their sums", 2 * rows * self.heads, FP32),
+            Made("states", chunks * inner * self.state, FP32),
+            Made("scores", rows * self.groups * self.chunk, FP32),
+            Made("output", tokens * inner, whole.dtype),
+        ]
+        back = [*ahead, Made("gradients of states", chunks * inner * self.state, FP32), *ahead[:1]]
+        return tape.kernel("mamba-ssm", (whole, decay, *map(tape.weight, names), *last), width, keeps=keeps, ahead=ahead, back=back)
 
     def _gated(self, tape: Tape, x: Value, gate: Value) -> Value:
         """x · silu(gate), and its norm: of all of it, of x alone, or none, for which the gate stays in its format."""
