@@ -19,10 +19,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import device  # noqa: F401, before torch
 import torch
 import transformers
 from activation_cases import Case, Setting
-from simulated_cuda import autocasting, backends, register_device, simulated
+from simulated_cuda import autocasting, backends, simulated
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
 BLOCKS = ("gemma3", "paligemma")
@@ -170,7 +171,6 @@ def main() -> None:
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
-    register_device()
     lines = []
     for case in importlib.import_module(options.cases).CASES:
         if options.names and case.name not in options.names:
