@@ -68,13 +68,14 @@ def test_the_loss_holds_ten_bytes_a_logit_at_the_end_and_fourteen_at_the_start_o
     ("optimizer", "states", "step"), [("adamw", 2, 1), ("adamw-fused", 2, 0), ("sgd", 0, 0), ("sgd-momentum", 1, 0), ("lion", 1, None)]
 )
 def test_the_optimizer_phase_is_weights_gradients_states_and_its_copies(optimizer: str, states: int, step: int | None) -> None:
-    """bf16 AdamW with foreach: 10 bytes for a parameter at the step, 8 fused, 4 for plain SGD."""
+    """bf16 AdamW with foreach: 10 bytes for a parameter at the step, 8 fused and a counter for each of 48 tensors, 4 for plain SGD;
+    lion-pytorch: two copies of the largest tensor."""
     model = small()
     parameters = 2 * 24 * 50 + 24 + 5 * (2 * 24 + 24 * 8 * (6 + 2 + 2 + 6) + 3 * 24 * 40)
     largest = max(24 * 50, 24 * 48, 24 * 40)
     plan = plan_training(model, TrainingJob(optimizer=optimizer, seq_len=8))
     found = next(phase for phase in plan.phases if phase.name == "optimizer")
-    extra = largest * 2 if step is None else 2 * parameters * step
+    extra = 2 * largest * 2 if step is None else 2 * parameters * step + (4 * 48 if optimizer == "adamw-fused" else 0)
     assert found.bytes == 2 * parameters * (2 + states) + extra + 2 * 8 * 8
 
 

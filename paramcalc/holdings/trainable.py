@@ -55,6 +55,8 @@ class Adapted(NamedTuple):
     """Rows of the architecture that train, with as many copies as do."""
     sites: dict[tuple[str, str], Site]
     """Adapted modules by their full name and their part: kinds of layers may share names and not sizes."""
+    source: bool = False
+    """Whether an encoder's tokens are read by a decoder: PEFT puts a prompt before the encoder's, a prefix before the decoder's."""
 
     @property
     def added_total(self) -> int:
@@ -222,7 +224,7 @@ def _prompt(architecture: Architecture, method: Method) -> Adapted:
     """Prompt tuning (Lester et al. 2021): virtual tokens' embeddings, for the encoder and the decoder where there are both."""
     copies = 2 if _has_source(architecture) else 1
     shape = (method.virtual_tokens * copies, int(architecture.root.width or 0))
-    return Adapted(method, [Row("prompt_encoder.embedding.weight", shape, EMBEDDING, "embedding", ADAPTERS, "prompt")], [], {})
+    return Adapted(method, [Row("prompt_encoder.embedding.weight", shape, EMBEDDING, "embedding", ADAPTERS, "prompt")], [], {}, copies == 2)
 
 
 def _prefix(architecture: Architecture, method: Method) -> Adapted:
@@ -237,7 +239,8 @@ def _prefix(architecture: Architecture, method: Method) -> Adapted:
     if not layers:
         raise UsageError("prefix tuning needs attention with keys and values, which this architecture has not", place="method")
     shape = (method.virtual_tokens, layers * 2 * width)
-    return Adapted(method, [Row("prompt_encoder.embedding.weight", shape, EMBEDDING, "embedding", ADAPTERS, "prefix")], [], {})
+    row = Row("prompt_encoder.embedding.weight", shape, EMBEDDING, "embedding", ADAPTERS, "prefix")
+    return Adapted(method, [row], [], {}, _has_source(architecture))
 
 
 def _houlsby(architecture: Architecture, method: Method) -> Adapted:

@@ -151,6 +151,8 @@ SETS: dict[str, list[tuple[Model, list[Options]]]] = {
     ],
     "around": [crossed(LLAMA, [*AROUND, LORA | {"grad_accum": 2}, LORA | {"clip": True}, LORA | {"ema": True}], [{}])],
     "losses": [
-        crossed(BIG_HEAD, [row | more for row in SPARED for more in ({}, LORA_QV)], [{}, {"precision": "fp32"}, {"precision": "bf16-mixed"}])
+        crossed(
+            BIG_HEAD, [row | more for row in SPARED for more in ({}, LORA_QV)], [{}, {"precision": "fp32"}, {"precision": "bf16-mixed"}]
+        )
     ],
 }

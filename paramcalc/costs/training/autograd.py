@@ -48,6 +48,12 @@ class Op(NamedTuple):
     goes when the graph goes."""
     ahead: bool = False
     """Whether its gradients were made on the way forward, and are what it keeps."""
+    beside: tuple[Value, ...] = ()
+    """What the caller still refers to while it runs; it gets no gradient."""
+    graph: tuple[Value, ...] = ()
+    """The same for what autograd keeps for a result that nobody uses; not so where nothing is kept."""
+    until: str = ""
+    """How long the caller holds its result: to the end of the forward `pass`, or of the `step`; else as long as it is read."""
 
 
 class Kept(NamedTuple):
@@ -297,13 +303,14 @@ class Recorder(Tape):
 
     # products
 
-    def product(self, x: Value, weight: Value, width: int) -> Value:
-        """x Wᵀ. Keeps x for the weight's gradient and the weight for x's."""
+    def product(self, x: Value, weight: Value, width: int, bias: Value | None = None) -> Value:
+        """x Wᵀ + b. Keeps x for the weight's gradient and the weight for x's; nothing for the bias's."""
         x, weight = self.low(x), self.low_weight(weight)
         if weight.needs_grad:  # `should_fold` in LinearAlgebra.cpp
             x = self.in_rows(x)
         saved = ((x.storage,) if weight.needs_grad else ()) + ((weight.storage,) if x.needs_grad else ())
-        return self.emit("linear", (x, weight), x.tokens, width, x.dtype, saved=saved, layout=TOKENS_FIRST)
+        added = () if bias is None else (self.low_weight(bias),)
+        return self.emit("linear", (x, weight, *added), x.tokens, width, x.dtype, saved=saved, layout=TOKENS_FIRST)
 
     def low_weight(self, weight: Value) -> Value:
         return self.low(weight)

@@ -189,7 +189,8 @@ class AttentionRecorder(RecurrenceRecorder):
         """
         if parts.query_dim != parts.value_dim or parts.query_dim > FLASH_DIMS:
             parts = self._repeated(parts)
-        masked = mask.window is not None or mask.blocks
+        longer = mask.causal and self.source_length(parts.key) > self.length
+        masked = mask.window is not None or mask.blocks or longer
         if bias is not None:
             bias = self._bias_mask(bias, causal=mask.causal)
         elif masked:

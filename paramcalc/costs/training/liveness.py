@@ -52,6 +52,8 @@ class Scene(NamedTuple):
     """What the caller keeps (the model's outputs)."""
     keeps: bool = True
     """Whether tensors are kept for the backward pass; not so in the first pass of a checkpointed layer."""
+    holds_entry: bool = False
+    """Whether the entry is kept by a checkpoint."""
 
     def term(self, storage: Storage, kept: Set[Storage]) -> str:
         if storage in self.loss:
@@ -59,8 +61,9 @@ class Scene(NamedTuple):
         return ACTIVATIONS if storage in kept or storage is (self.entry.storage if self.entry else None) else WORKSPACE
 
 
-def forward(scene: Scene) -> Meter:
-    """Run the operations. A tensor lives from the operation that makes it to the last that reads it, or on if it is kept."""
+def forward(scene: Scene, count: int | None = None) -> Meter:
+    """Run the operations, or so many of them. A tensor lives from the operation that makes it to the last that reads it, or on if
+    it is kept."""
     meter, own = Meter(), scene.ops.made
     kept: Set[Storage] = own & scene.ops.saved.keys() if scene.keeps else frozenset()
     last = _last_uses(scene)
@@ -68,33 +71,49 @@ def forward(scene: Scene) -> Meter:
     if scene.entry is not None:
         alive.add(scene.entry.storage)
         meter.add(ACTIVATIONS, scene.entry.storage.bytes)
-    for number, op in enumerate(scene.ops):
+    for number, op in enumerate(scene.ops[:count]):
         saved = op.saved if scene.keeps or op.inputs else ()  # what an operation without operands keeps, nothing makes
         for storage in (op.output.storage, *saved):
             if storage in own and storage not in alive and storage.kind in KEPT_KINDS:
                 alive.add(storage)
                 meter.add(scene.term(storage, kept), storage.bytes)
         meter.touch(op.temporary)
-        for storage in {op.output.storage, *op.saved, *(value.storage for value in op.inputs)} & alive:
+        for storage in {op.output.storage, *op.saved, *(value.storage for value in read(op, keeps=scene.keeps))} & alive:
             if last.get(storage, -1) <= number and storage not in kept and storage not in scene.held:
                 alive.discard(storage)
                 meter.drop(scene.term(storage, kept), storage.bytes)
     return meter
 
 
+def needed_again(ops: Ops) -> int:
+    """How many operations a checkpoint runs again: up to the one that keeps the last of all kept tensors."""
+    last = max((number for number, op in enumerate(ops) if op.saved), default=-1)
+    return last + (last >= 0 and ops[last].output.storage in ops[last].saved)
+
+
+def read(op: Op, *, keeps: bool) -> tuple[Value, ...]:
+    """What has to be there while an operation runs."""
+    return (*op.inputs, *op.beside, *op.graph) if keeps else (*op.inputs, *op.beside)
+
+
+def lasts(op: Op) -> bool:
+    """Whether something holds its result until the pass has ended: autocast does so with its copies of trained weights."""
+    return bool(op.until) or (op.output.storage.kind == "copy" and op.output.needs_grad)
+
+
 def _last_uses(scene: Scene) -> dict[Storage, int]:
     """Number of the operation after which a tensor is not read any more."""
     last: dict[Storage, int] = {}
     for number, op in enumerate(scene.ops):
-        for value in op.inputs:
+        for value in read(op, keeps=scene.keeps):
             last[value.storage] = number
     never = len(scene.ops)
     last[scene.exit.storage] = never
     if scene.entry is not None:
         kept_by_caller = scene.entry.storage
-        last[kept_by_caller] = max(last.get(kept_by_caller, -1), -1)
-    for op in scene.ops:  # autocast holds its copies of trained weights until the pass ends
-        if op.output.storage.kind == "copy" and op.output.needs_grad:
+        last[kept_by_caller] = never if scene.holds_entry else last.get(kept_by_caller, -1)
+    for op in scene.ops:
+        if lasts(op):
             last[op.output.storage] = never
     return last
 
@@ -117,7 +136,6 @@ class Backward:
         self,
         scene: Scene,
         *,
-        holds_entry: bool = False,
         known: frozenset[Storage] = frozenset(),
         added_to: frozenset[Storage] = frozenset(),
     ) -> None:
@@ -137,11 +155,12 @@ class Backward:
             for storage in set(op.saved):
                 if storage in own and storage.kind in KEPT_KINDS:
                     self.uses[storage] = self.uses.get(storage, 0) + 1
-        if holds_entry and scene.entry is not None:
+        if scene.holds_entry and scene.entry is not None:
             self.uses[scene.entry.storage] = self.uses.get(scene.entry.storage, 0) + 1
         for storage in {*self.uses, *scene.held}:
             self.meter.add(scene.term(storage, self.kept), storage.bytes)
-        self.exit_bytes = scene.exit.elements * BYTES[scene.exit.dtype] if scene.exit.needs_grad else 0
+        self.waiting = -1
+        """Bytes of gradients that are there when a kept tensor is first asked for: a checkpoint then runs its layer again."""
         if scene.exit.needs_grad:
             self._give(scene.exit, self._new(scene.exit))
 
@@ -151,6 +170,8 @@ class Backward:
             if op.output.needs_grad and op.ahead:
                 self._forget(op)
             if op.output.needs_grad and gradient is not None:
+                if op.saved and self.waiting < 0:
+                    self.waiting = sum(each.bytes for each in {gradient, *self.gradients.values()}) + sum(self.parameters.values())
                 self._step(op, gradient)
                 self._release(gradient)
             if op.output.needs_grad and not op.ahead:

@@ -50,36 +50,60 @@ def cross_entropy(tape: Recorder, logits: Value, *labels: Storage) -> Value:
 
 
 def chunked(tape: Recorder, of: Loss) -> Value:
-    """Cross entropy piece by piece: logits stay in the format they come in, and only a piece of them is upcast at a time."""
+    """Output matrix and cross entropy piece by piece: logits stay in the format they come in, and only a piece is upcast at a time.
+
+    On the way back all pieces of the loss come first; then the matrix's gradients, one a piece (torchtune's `chunked_output`), of
+    which the second, the first and their sum are there at once with what is left of the logits' gradients.
+    """
+    hidden, weight, dtype = plain_head(of, "plain")
+    del tape.ops[-len(of.head) :]
     tape.where = "loss"
+    low, copies = tape.low(hidden), 1 if weight.needs_grad else CHUNKS
+    matrix = tape.low_weight(weight)
     size = of.logits.elements * BYTES[FP32]
-    piece = -(-size // CHUNKS)
-    saved = (tape.kept(size, "log softmax"), *labels(tape, of), tape.kept(4, "sum of weights"))
-    return tape.emit("chunked cross entropy", (of.logits,), 1, 1, FP32, saved=saved, temporary=piece, backward=2 * piece)
+    piece, whole = -(-size // CHUNKS), matrix.elements * BYTES[matrix.dtype]
+    kept = [tape.kept(size, "log softmax"), *labels(tape, of), tape.kept(4 * CHUNKS, "sums of weights")]
+    if weight.needs_grad:
+        kept.append(low.storage)
+    if matrix is not weight and low.needs_grad:
+        kept.append(tape.kept(copies * whole, "output matrix"))
+    made = tape.emit("chunked output", (low,), of.logits.tokens, of.logits.width, dtype, differentiable=False)
+    of.logits.storage = made.storage
+    backward = 2 * piece
+    if weight.needs_grad:
+        own = weight.elements * BYTES[weight.dtype]
+        sums = 3 * whole + made.storage.bytes * (CHUNKS - 2) // CHUNKS - size
+        backward = max(0, sums - own, backward - own)
+    return tape.emit("chunked cross entropy", (low, weight), 1, 1, FP32, saved=tuple(kept), temporary=piece, backward=backward)
+
+
+def plain_head(of: Loss, instead: str) -> tuple[Value, Value, str]:
+    """What the output matrix reads, itself, as they are before any cast, and the format of what it makes, which may be cast behind
+    it (Mamba). Raises UsageError where there is more to it."""
+    if any(op.name not in ("linear", "cast") for op in of.head):
+        raise UsageError(
+            "a fused or chunked loss needs a plain output matrix, without an adapter or a bound on the logits", place="loss", hint=instead
+        )
+    made = {op.output: op.inputs[0] for op in of.head}
+    linear = next(op for op in reversed(of.head) if op.name == "linear")
+    hidden, weight = linear.inputs[:2]
+    return made.get(hidden, hidden), made.get(weight, weight), linear.output.dtype
 
 
 def fused(tape: Recorder, of: Loss) -> Value:
-    """Output matrix and cross entropy in one kernel (Liger's fused linear cross entropy, Hsu et al. 2024, §3.2).
+    """Output matrix and cross entropy in one kernel (Hsu et al. 2024, §3.2; Liger-Kernel 0.8.2, `fused_linear_cross_entropy.py`).
 
-    Logits exist for a piece of the tokens at a time, of as many as make them about as large as what the matrix reads; the
-    gradients of that and of the matrix are made on the way forward and kept.
+    Logits exist for a piece of the tokens at a time, of as many as make them about as large as what the matrix reads, and become
+    their own gradient in place; the gradients of what the matrix reads and of the matrix are made on the way forward and kept.
     """
-    if any(op.name not in ("linear", "cast") for op in of.head):
-        raise UsageError(
-            "a fused loss needs a plain output matrix, without an adapter or a bound on the logits", place="loss", hint="chunked"
-        )
+    hidden, weight, dtype = plain_head(of, "chunked")
+    del tape.ops[-len(of.head) :]
     tape.where = "loss"
-    behind = next(number for number, op in enumerate(reversed(of.head), 1) if op.name == "linear")
-    hidden, weight = of.head[-behind].inputs[:2]
-    del tape.ops[-behind:]  # the output matrix's own operation, and a cast of the logits behind it (Mamba)
-    rows, wide = hidden.tokens, of.logits.width
-    pieces = -(-wide // hidden.width)
-    piece = min(rows, 1 << max(0, -(-rows // pieces) - 1).bit_length())
     saved = [tape.kept(hidden.elements * BYTES[hidden.dtype], "gradient of what the output matrix reads")]
     if weight.needs_grad:
         saved.append(tape.kept(weight.elements * BYTES[weight.dtype], "gradient of the output matrix"))
-    working = piece * wide * (BYTES[of.logits.dtype] + BYTES[FP32])
-    made = tape.emit("fused linear cross entropy", (hidden, weight), 1, 1, FP32, saved=(*saved, *labels(tape, of)), temporary=working)
+    working = _pieces(of.logits.width, hidden, weight, dtype) + of.logits.tokens * (BYTES["int64"] + BYTES[FP32] + 1)
+    made = tape.emit("fused linear cross entropy", (hidden, weight), 1, 1, FP32, saved=tuple(saved), temporary=working)
     tape.ops[-1] = tape.ops[-1]._replace(ahead=True)
     return made
 
@@ -129,5 +153,23 @@ def _plain_only(name: str) -> None:
 
 CONTRASTS: dict[str, Callable[[Recorder, Value, str], Value]] = {"softmax": softmax_contrast, "sigmoid": sigmoid_contrast}
 """Losses of pairs by the kind of the contrast."""
+
+
+def _pieces(wide: int, hidden: Value, weight: Value, dtype: str) -> int:
+    """The most that one piece needs: its logits, with those of the piece before or with a gradient of the matrix to be added.
+
+    That one is made in the logits' format, then in fp32; it is added where it lies only if the gradient is in fp32 and logits are not.
+    """
+    rows, size = hidden.tokens, BYTES[dtype]
+    piece = min(rows, 1 << max(0, -(-rows // -(-wide // hidden.width)) - 1).bit_length())
+    logits = piece * wide * size
+    copy = weight.elements * size if weight.dtype != dtype else 0
+    gradient = 0
+    if weight.needs_grad and not copy:
+        gradient = weight.elements * (size if size == BYTES[FP32] else size + BYTES[FP32])
+    cached = copy if weight.needs_grad else 0
+    return cached + max(logits * (2 if piece < rows else 1) + copy, logits + gradient)
+
+
 LOSSES: dict[str, Callable[[Recorder, Loss], Value]] = {"plain": plain, "fused": fused, "chunked": chunked}
 """Ways to compute the loss by name."""

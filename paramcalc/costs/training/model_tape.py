@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
-from paramcalc.costs.training.adapters import bottleneck, on_stack, on_table, prefixed, with_adapter
+from paramcalc.costs.training.adapters import bottleneck, is_prefixed, on_stack, on_table, prefixed, scaled_input, with_adapter
 from paramcalc.costs.training.autograd import BYTES, LOW, Op, Ops
 from paramcalc.costs.training.kernels import SDPA, AttentionRecorder
 from paramcalc.costs.training.liveness import Backward, Scene, forward
@@ -56,6 +56,8 @@ class ModelTape(AttentionRecorder, MapRecorder):
         self.added = {(row.name, row.part): row for row in adapted.added}
         self.rows: dict[str, Row] = {}
         self.transposed = False
+        self.whole: list[Value] = []
+        """Stacks of experts with their adapters, which are there until the block has returned."""
         self.storages: dict[str, Storage] = {}
         self.copies: dict[tuple[Storage, int], Value] = {}
         self.frozen = False
@@ -82,6 +84,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
     def enter(self, block: Block, at: Place) -> None:
         self.rows = dict(Placed((block, at)).named)
         self.transposed = block.turned
+        self.whole = []
         self.where = at.path or at.part
 
     def has(self, name: str) -> bool:
@@ -126,7 +129,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         above, self.where = self.where, module
         site = self.site(module, row) or self.site(row.name, row)
         if site and site.kind == "ia3" and site.on_input:
-            x = self.cast(self.multiply(x, self.adapter(f"{module}.ia3_l", row.part)), x.dtype)
+            x = scaled_input(self, site, x)
         made = self._quantized(row, x, outputs) if self.is_quantized(row) else self._divided(row, x, outputs)
         if site:
             made = with_adapter(self, site, x, made)
@@ -137,10 +140,12 @@ class ModelTape(AttentionRecorder, MapRecorder):
         """x Wᵀ. Under sequence parallelism columns read all tokens, gathered for the moment, and rows hand back this rank's
         (Korthikanti et al. 2022, §4.2.2): what is kept is the rank's own part."""
         axis = row.split if row.split is None or not self.transposed else 1 - row.split
+        bias = self.row_at(f"{row.name.removesuffix('.weight')}.bias")
+        added = None if bias is None else self.parameter(bias)
         if self.shares == 1 or axis is None:
-            return self.product(x, self.parameter(row), outputs)
+            return self.product(x, self.parameter(row), outputs, added)
         whole = x.elements * self.shares * BYTES[x.dtype]
-        made = self.product(x, self.parameter(row), outputs)
+        made = self.product(x, self.parameter(row), outputs, added)
         made.tokens = x.tokens * self.shares if axis == 0 else x.tokens // self.shares
         made.storage.bytes = made.elements * BYTES[made.dtype]
         if axis == 0:
@@ -162,6 +167,18 @@ class ModelTape(AttentionRecorder, MapRecorder):
         )
         self.ops[-1] = self.ops[-1]._replace(stays=keeps)
         return self.cast(made, x.dtype)
+
+    def row_at(self, path: str) -> Row | None:
+        """The row of the block that is recorded whose full name this is."""
+        return next((row for row in self.rows.values() if row.name == path), None)
+
+    def base_weight(self, module: str) -> Value:
+        """The matrix that an adapter stands beside; made whole where it is quantized."""
+        row = self.row_at(f"{module}.weight")
+        assert row is not None
+        if not self.is_quantized(row):
+            return self.parameter(row)
+        return self.emit("dequantize", (), row.elements // int(row.shape[-1]), int(row.shape[-1]), self.recipe.compute)
 
     def features(self, width: int, rows: int | None = None) -> Value:
         """The input of a model that looks nothing up, in place of token ids; `rows` a sequence."""
@@ -206,7 +223,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         if unit:
             x, weights = self.low(x), (self.low(self.scale(weights[0])), *(self.low(weight) for weight in weights[1:]))
         else:
-            x = self.high(x)
+            x, weights = self.high(x), tuple(self.high(weight) for weight in weights)
         dtype = x.dtype
         if any(w.dtype != dtype for w in weights) and dtype in LOW:
             x, dtype = self.cast(x, FP32), FP32
@@ -224,15 +241,15 @@ class ModelTape(AttentionRecorder, MapRecorder):
         """A part of a layer that the stream does not pass: a table of relative positions, from which the bias is made."""
         self.enter(block, at)
         table = self.weight("weight")
-        rows = self.length * self.length
-        saved = (self.kept(rows * BYTES["int64"], "relative positions"),)
-        found = self.emit("lookup", (table,), rows, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
-        self.relative = Value(self.length, self.length * table.width, found.dtype, found.storage, needs_grad=found.needs_grad)
+        keys = self.length + (self.adapted.method.virtual_tokens if is_prefixed(self, causal=self.source is not None) else 0)
+        saved = (self.kept(self.length * keys * BYTES["int64"], "relative positions"),)
+        found = self.emit("lookup", (table,), self.length * keys, table.width, table.dtype, saved=saved, layout=TOKENS_FIRST)
+        self.relative = Value(self.length, keys * table.width, found.dtype, found.storage, needs_grad=found.needs_grad)
 
     # attention under a method or a policy
 
     def attention(self, query: Value, key: Value, value: Value, **options: Any) -> Value:
-        if self.adapted.method.name == "prefix":
+        if is_prefixed(self, causal=options["causal"]):
             key, value = prefixed(self, key), prefixed(self, value)
         if not self.recipe.selective:
             return super().attention(query, key, value, **options)
@@ -293,6 +310,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         site = self.site(row.name, row)
         if site:
             weight = on_stack(self, site, weight)
+            self.whole.append(weight)
         if self.is_quantized(row) and not site:
             whole = row.elements * BYTES[self.recipe.compute]
             made = self.emit("quantized experts", (x,), x.tokens, width, x.dtype, temporary=whole, backward=whole)
@@ -328,6 +346,7 @@ class ModelTape(AttentionRecorder, MapRecorder):
         back = self.kept(BYTES["int64"] * rows.tokens, "place of each row")
         sorted_back = self.emit("index", (weighted,), rows.tokens, rows.width, weighted.dtype, saved=(back,))
         total = self.emit("sum", (sorted_back,), rows.tokens // visited, rows.width, weighted.dtype)
+        self.ops[-1] = self.ops[-1]._replace(beside=tuple(self.whole))
         return self.cast(total, rows.dtype)
 
 

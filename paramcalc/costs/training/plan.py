@@ -21,6 +21,10 @@ LOADED, FIRST, OPTIMIZER = "loaded", "first_step", "optimizer"
 TERMS = ("weights", "master_weights", "adapters", "gradients", "optimizer", "activations", "logits", "workspace")
 PHASES = (LOADED, FIRST, "forward", "forward_end", "backward_start", "backward", "backward_end", OPTIMIZER)
 KERNELS = "Korthikanti et al. 2022, §4.1: Megatron-LM's fused kernels"
+ADDED = {"adapter": "Houlsby et al. 2019, figure 2 (PEFT has no such adapters)"}
+"""Who says what a method computes, where that is not PEFT."""
+TAKEN = {"plain": "the model's own loss", "fused": "Liger-Kernel 0.8.2", "chunked": "torchtune's CEWithChunkedOutputLoss"}
+"""Whose loss it is."""
 AUTOGRAD = "torch 2.13 autograd over transformers 5.23's operations (CUDA semantics)"
 WITH_FLA = f"{AUTOGRAD}; kernels of flash-linear-attention 0.5.2 by their source, not compared with a run"
 WITH_MAMBA = f"{AUTOGRAD}; kernels of mamba-ssm 2.3 by their source, not compared with a run"
@@ -165,7 +169,8 @@ def moments(rank: Rank) -> dict[str, Bytes]:
     buckets = {WORKSPACE: states.buckets}
     passes = {name: _plus(resident, moment, buckets) for name, moment in rank.passes.phases.items()}
     step = _plus(resident, {GRADIENTS: states.gradients, WORKSPACE: states.step + states.buckets, ACTIVATIONS: rank.inputs})
-    first = max([_plus(fixed, moment, buckets) for moment in rank.passes.phases.values()] + [step], key=lambda moment: sum(moment.values()))
+    begun = fixed | {"optimizer": states.average}
+    first = max([_plus(begun, moment, buckets) for moment in rank.passes.phases.values()] + [step], key=lambda moment: sum(moment.values()))
     return {LOADED: fixed, FIRST: first} | passes | {OPTIMIZER: step}
 
 
@@ -184,7 +189,7 @@ def _term(name: str, size: int, rank: Rank, settings: Settings) -> Term:
 
 def _basis(rank: Rank, settings: Settings) -> str:
     """Activations are exact on one device for families that were compared with the reference to the byte, and nothing left out."""
-    plain = settings.devices == 1 and settings.job.stack == TRANSFORMERS
+    plain = settings.devices == 1 and settings.job.stack == TRANSFORMERS and not rank.prefixed_decoder
     return EXACT if plain and rank.model_type in checked.EXACT and not rank.skipped else MODEL
 
 
@@ -206,9 +211,14 @@ def _about(name: str, rank: Rank, settings: Settings) -> tuple[str, str, str]:
         return row.basis, row.source, ", ".join(filter(None, (row.name, row.note))) + shared
     if name == ACTIVATIONS:
         how = {"none": "every kept tensor", "selective": "attention's core recomputed", "full": "layer inputs, and a layer recomputed"}
-        return _basis(rank, settings), kernels, how[settings.job.checkpointing]
+        beside = f"; {ADDED.get(settings.method.name, 'peft 0.21')}" if settings.adapted else ""
+        return _basis(rank, settings), kernels + beside, how[settings.job.checkpointing]
     if name == LOGITS:
-        return _basis(rank, settings), kernels, f"logits, the loss and their gradients; {settings.job.loss} loss"
+        return (
+            _basis(rank, settings),
+            f"{kernels}; {TAKEN[settings.job.loss]}",
+            f"logits, the loss and their gradients; {settings.job.loss} loss",
+        )
     return MODEL, kernels, "temporaries of the moment: gradients of activations, copies, the optimizer's step"
 
 

@@ -33,6 +33,8 @@ class Rank(NamedTuple):
     trained: int
     """Parameters that train, over all ranks."""
     host: int = 0
+    prefixed_decoder: bool = False
+    """Whether a decoder has a prefix and an encoder none: the reference then makes a mask for each sequence, which is not modelled."""
     model_type: str | None = None
     skipped: tuple[str, ...] = ()
     convolves: bool = False
@@ -98,6 +100,7 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
     warnings += [f"{part} reads images and is left out where there are none" for part in made.walk.left_out]
     return Rank(
         name=name,
+        prefixed_decoder=made.adapted.source and settings.method.name == "prefix",
         states=kept,
         passes=passes,
         inputs=inputs,
@@ -114,8 +117,6 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
     """The forward pass of a rank's architecture on a tape."""
     job = settings.job
     length = -(-settings.length // job.cp)
-    if settings.method.name == "prompt":
-        length += settings.method.virtual_tokens
     tape = _tape(job)(
         job.batch_size,
         length,
@@ -124,12 +125,11 @@ def recorded(architecture: Architecture, settings: Settings, adapted: Adapted) -
         sequence_parallel=job.tp if job.sequence_parallel else 1,
         expert_parallel=job.ep > 1,
     )
-    needs = settings.adapted and (job.checkpointing == "full" or settings.method.name == "prompt")
     walk = Walk(
         architecture,
         tape,
         loss=job.loss,
-        inputs_need_grad=needs,
+        inputs_need_grad=job.checkpointing == "full",
         last_n=settings.method.last_n if settings.method.name == "last-n" else 0,
         image=settings.image,
         images=job.images,
@@ -223,6 +223,8 @@ def _policy(made: _Made, inputs: int, gathered: Gathered, stage: Stage | None, s
         loss=walk.loss_storages(),
         held=frozenset() if walk.logits is None or job.loss == "fused" or job.stack == MEGATRON else frozenset({walk.logits.storage}),
         inputs=inputs,
+        leaves=frozenset(walk.leaves),
+        late=sum(row.total for row in made.adapted.added) * BYTES[settings.recipe.adapters] if settings.method.name == "prefix" else 0,
         accumulated=job.grad_accum > 1 or standing > 0,
         standing=standing,
         gathered=gathered.layer,

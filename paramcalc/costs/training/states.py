@@ -9,7 +9,7 @@ from typing import NamedTuple
 from paramcalc.costs.training.autograd import BYTES
 from paramcalc.costs.training.job import Settings
 from paramcalc.costs.training.optimizers import Optimizer, Tensor, elements, optimizer_named, whole
-from paramcalc.holdings.trainable import ADAPTERS, Adapted
+from paramcalc.holdings.trainable import Adapted
 from paramcalc.model.rows import EMBEDDING, Row
 
 
@@ -21,6 +21,9 @@ class States(NamedTuple):
     master: int
     gradients: int
     optimizer: int
+    """With the moving average."""
+    average: int
+    """What of it is a moving average of the parameters, there before the first step."""
     step: int
     """Workspace of the optimizer."""
     buckets: int
@@ -35,8 +38,8 @@ def states_of(settings: Settings, adapted: Adapted, rows: Iterable[Row], weight_
     """States of a rank that holds these rows. `weight_bytes` where the base is quantized."""
     rows = list(rows)
     job = settings.job
-    names = {row.name: row for row in adapted.trained}
-    own = [row._replace(repeat=min(row.repeat, names[row.name].repeat)) for row in rows if row.name in names]
+    trained_copies = {(row.part, row.name): row.repeat for row in adapted.trained}
+    own = [row._replace(repeat=min(row.repeat, copies)) for row in rows if (copies := trained_copies.get((row.part, row.name)))]
     size = BYTES[settings.recipe.weights]
     parameters = sum(row.total for row in rows)
     base = [_tensor(row, size) for row in own if not row.tied]
@@ -45,15 +48,14 @@ def states_of(settings: Settings, adapted: Adapted, rows: Iterable[Row], weight_
     optimizer = optimizer_named(job.optimizer)
     stepped = [tensor._replace(element_bytes=4) for tensor in trained] if settings.master else trained
     gradients = 4 * elements(trained) if settings.main_gradients else whole(trained)
-    state = optimizer.state(stepped)
-    if job.ema:
-        state += whole(stepped)
+    average = whole(stepped) if job.ema else 0
     return States(
         weights=parameters * size if weight_bytes is None else weight_bytes,
         adapters=whole(added),
         master=4 * elements(trained) if settings.master else 0,
         gradients=gradients,
-        optimizer=state,
+        optimizer=optimizer.state(stepped) + average,
+        average=average,
         step=optimizer.workspace(stepped),
         buckets=gradients if job.dp > 1 and not job.zero else 0,
         trained=elements(trained),
@@ -67,8 +69,7 @@ def optimizer_of(settings: Settings) -> Optimizer:
 
 def _tensor(row: Row, size: int) -> Tensor:
     shape = tuple(int(length) for length in row.shape)
-    table = row.kind == EMBEDDING and row.component != ADAPTERS
-    return Tensor(row.elements, row.repeat, size, shape, embedding=table, head=row.role == "head")
+    return Tensor(row.elements, row.repeat, size, shape, embedding=row.kind == EMBEDDING, head=row.role == "head")
 
 
 def replicas(settings: Settings, rows: Sequence[Row]) -> Fraction:
@@ -94,12 +95,13 @@ def shared(states: States, settings: Settings, ranks: Fraction) -> tuple[States,
         gradients=part(states.gradients, 2),
         master=part(states.master, 1),
         optimizer=part(states.optimizer, 1),
+        average=part(states.average, 1),
         step=part(states.step, 1),
     )
     host = 0
     if job.offload is not None:
         host += left.optimizer + left.master + left.gradients
-        left = left._replace(optimizer=0, master=0, step=0)
+        left = left._replace(optimizer=0, average=0, master=0, step=0)
     if job.offload == "params":
         host += left.weights + left.adapters
         left = left._replace(weights=0, adapters=0)

@@ -21,6 +21,8 @@ from paramcalc.costs.training.liveness import (
     Meter,
     Scene,
     forward,
+    lasts,
+    needed_again,
 )
 from paramcalc.costs.training.segment import Segment
 from paramcalc.model.tape import Storage
@@ -49,6 +51,10 @@ class Policy(NamedTuple):
     """The same for what stands outside of the layers; it is there through both passes."""
     gradient_ranks: Fraction = Fraction(1)
     """Ranks that a layer's gradients are divided among once it is done."""
+    leaves: frozenset[Storage] = frozenset()
+    """Looked-up rows that are asked for a gradient though no table trains: they and their gradients stay until the step."""
+    late: int = 0
+    """Bytes of gradients that arrive when all layers are through: those of keys and values that were handed to them."""
     in_flight: tuple[int, int] = (1, 1)
     """Micro-batches whose activations are held at once, as a fraction."""
 
@@ -84,12 +90,15 @@ class _Run:
         self.phases: dict[str, Bytes] = {}
         self.kept: list[tuple[Kept, int]] = []
         self.shared: set[Storage] = set()
+        """Memory made outside of the layers that read it, as far as it has been met, and what of it is kept."""
+        self.kept_outside: set[Storage] = set()
         self.simulated: dict[tuple[Any, ...], Any] = {}
         """What equal layers do, run once: kinds that alternate come back again and again."""
         self.live: Bytes = {ACTIVATIONS: policy.inputs, LOGITS: 0, GRADIENTS: 0, WORKSPACE: policy.always}
 
     def scene(self, segment: Segment, *, keeps: bool = True) -> Scene:
-        return Scene(segment.ops, segment.entry, segment.exit, self.policy.loss, self.policy.held & segment.ops.made, keeps)
+        held = self.policy.held & segment.ops.made
+        return Scene(segment.ops, segment.entry, segment.exit, self.policy.loss, held, keeps, self.redone(segment))
 
     def redone(self, segment: Segment) -> bool:
         """Whether a segment keeps its input alone and is computed again on the way back."""
@@ -109,7 +118,10 @@ class _Run:
         known: set[Storage] = set()
         for segment, behind in zip(reversed(self.segments), reversed(left), strict=True):
             self.back(segment, behind, known)
-        self.note(BACKWARD_END, _sum(self.live, {WORKSPACE: -self.policy.always}))
+        leaves = sum(leaf.bytes for leaf in self.policy.leaves)
+        read = leaves - sum(self.standing_leaves(segment) for segment in self.segments)
+        late = {ACTIVATIONS: read + leaves, GRADIENTS: self.policy.late, WORKSPACE: -self.policy.always}
+        self.note(BACKWARD_END, _sum(self.live, late))
         return Passes(self.phases, sum(kept.bytes * times for kept, times in self.kept), self.kept, total)
 
     def closes(self, segment: Segment | None) -> bool:
@@ -139,27 +151,35 @@ class _Run:
             each[ACTIVATIONS] += 0 if closes else entry.bytes
             once += entry.bytes * (times - (0 if closes else segment.times))
         for storage in dict.fromkeys(value.storage for op in segment.ops for value in op.inputs):
-            if storage in own or storage is entry or storage.kind != "activation" or storage in self.shared:
+            if storage in own or storage is entry or storage.kind != "activation":
                 continue
-            self.shared.add(storage)
-            once += storage.bytes
-            if storage.argument if redone else storage in kept:
+            if storage not in self.shared:
+                self.shared.add(storage)
+                once += storage.bytes
+            if storage not in self.kept_outside and (storage.argument if redone else storage in kept):
+                self.kept_outside.add(storage)
                 self.kept.append((Kept(storage.name, storage.where, storage.bytes, storage.kind), 1))
         handed = entry.bytes if entry is not None and closes and entry in kept else 0
         return _Left(each, {ACTIVATIONS: once}, {ACTIVATIONS: sum(storage.bytes for storage in stays)}, handed)
 
     def ahead(self, segment: Segment, left: _Left, cached: int) -> int:
-        """A run of equal segments on the way forward. Returns the bytes of weights that autocast holds copies of."""
+        """A run of equal segments on the way forward. Returns the bytes of what is held until the pass ends, and not kept."""
         redone = self.redone(segment)
         meter = self.forward(segment, keeps=not redone)
-        copies = 0
-        if redone:
-            copies = sum(op.output.storage.bytes for op in segment.ops if op.output.storage.kind == "copy" and op.output.needs_grad)
+        kept = frozenset() if redone else segment.ops.saved
+        held = [op for op in segment.ops if lasts(op) and op.output.storage not in kept]
+        copies = sum(op.output.storage.bytes for op in held)
+        longer = sum(op.output.storage.bytes for op in held if op.until == "step")
         before = {WORKSPACE: cached + copies * (segment.times - 1) + self.policy.gathered}
         there = {ACTIVATIONS: -left.entry}
         self.note(FORWARD, _sum(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak, there))
         self.live = _sum(self.live, left.once, _times(left.each, segment.times))
-        return cached + copies * segment.times
+        self.live[ACTIVATIONS] += self.standing_leaves(segment) + longer * segment.times
+        return cached + (copies - longer) * segment.times
+
+    def standing_leaves(self, segment: Segment) -> int:
+        """Bytes of looked-up rows that are made here and are not themselves what the layers read, and so keep."""
+        return sum(leaf.bytes for leaf in self.policy.leaves & segment.ops.made if leaf is not segment.exit.storage)
 
     def back(self, segment: Segment, left: _Left, known: set[Storage]) -> None:
         """A run of equal segments on the way back: the last copy first, with the gradients of those behind it."""
@@ -170,7 +190,7 @@ class _Run:
         there = known | older
         moments = [run.meter.at_peak]
         if redone:
-            moments.append(_sum(self.forward(segment).at_peak, {WORKSPACE: run.exit_bytes}))
+            moments.append(_sum(self.again(segment).at_peak, {WORKSPACE: max(run.waiting, 0)}))
         new = {storage: size for storage, size in run.parameters.items() if storage not in there}
         grown = sum(new.values())
         own = self.shard(grown)
@@ -201,6 +221,7 @@ class _Run:
         one = sum(sum(self.left(segment, None).each.values()) * segment.times for segment in self.segments)
         self.kept.clear()
         self.shared.clear()
+        self.kept_outside.clear()
         return one * (chunks - of) // of
 
     def forward(self, segment: Segment, *, keeps: bool = True) -> Meter:
@@ -210,11 +231,19 @@ class _Run:
         made: Meter = self.simulated[key]
         return made
 
+    def again(self, segment: Segment) -> Meter:
+        """A checkpointed layer on the way forward once more, as far as that goes."""
+        key = ("again", *_identity(segment))
+        if key not in self.simulated:
+            self.simulated[key] = forward(self.scene(segment), needed_again(segment.ops))
+        made: Meter = self.simulated[key]
+        return made
+
     def backward(self, segment: Segment, known: frozenset[Storage] = frozenset(), older: frozenset[Storage] = frozenset()) -> Backward:
         """`known` and `older` name parameters of this segment alone."""
         key = ("backward", *_identity(segment), known, older)
         if key not in self.simulated:
-            self.simulated[key] = Backward(self.scene(segment), holds_entry=self.redone(segment), known=known, added_to=older).run()
+            self.simulated[key] = Backward(self.scene(segment), known=known, added_to=older).run()
         made: Backward = self.simulated[key]
         return made
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from paramcalc.costs.training import flow
+from paramcalc.costs.training.adapters import begun
 from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
 from paramcalc.costs.training.loss import CONTRASTS, Loss, alignments
@@ -63,6 +64,8 @@ class Walk:
         """Whether the last layers see earlier tokens only."""
         self.pending: tuple[Block, Place] | None = None
         self.logits: Value | None = None
+        self.leaves: list[Storage] = []
+        """Where looked-up rows lie that are asked for a gradient though no table trains."""
         self.head_ops: tuple[Op, ...] = ()
         """The operations of the output matrix and the loss."""
         self.sources = {block.source_tokens for block, _ in architecture.blocks() if isinstance(block, Attention)} - {None}
@@ -138,8 +141,10 @@ class Walk:
             return
         before = len(self.tape.ops)
         made = forward(self.tape, block, stream, place)
-        if self.inputs_need_grad and (stream is None or stream.storage.kind == "input"):
-            made.needs_grad = True
+        if stream is None:
+            made = self._begun(made)
+        elif self.inputs_need_grad and stream.storage.kind == "input" and self.tape.adapted.added:
+            made.needs_grad = True  # PEFT asks what makes features of images or sounds for a gradient
         self.stream = made
         if self.features is not None and isinstance(block, Embedding) and stream is None:
             self.stream, self.features = self._inserted(made, self.features), None
@@ -154,12 +159,20 @@ class Walk:
             self.head_ops = tuple(self.tape.ops[before:])
         elif isinstance(block, Head) or (name == "head" and not place.tower and not self.contrasts):
             self.logits = made
+            self.tape.ops[:before] = [op._replace(until="pass") if op.output is stream else op for op in self.tape.ops[:before]]
             stated = block.next_token if isinstance(block, Head) else None
             causal = self.decodes and self.tape.source is None if stated is None else stated
             wide = isinstance(block, Head) and block.wide
             made_by = tuple(self.tape.ops[before:])
             self.stream = self.tape.loss(self.loss, Loss(made, causal, self.tape.batch, self.tape.length, made_by, wide))
             self.head_ops = tuple(self.tape.ops[before:])
+
+    def _begun(self, made: Value) -> Value:
+        """The rows looked up for the token ids, where they are asked for a gradient, and with virtual tokens before them."""
+        if self.inputs_need_grad and not made.needs_grad:
+            made.needs_grad = True
+            self.leaves.append(made.storage)
+        return begun(self.tape, made)
 
     def _group(self, group: Group, name: str, place: Place) -> None:
         compared = self.contrasts and place.part == name
