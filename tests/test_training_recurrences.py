@@ -88,7 +88,7 @@ def test_the_work_grows_with_neither_tokens_nor_depth(config: dict[str, Any]) ->
 
 
 def test_the_plan_says_that_kernels_of_a_package_would_keep_less() -> None:
-    assert any("mamba-ssm" in warning for warning in plan(MAMBA2).warnings)
+    assert any("mamba-ssm" in warning and "--stack" in warning for warning in plan(MAMBA2).warnings)
     assert not any("mamba-ssm" in warning for warning in plan_training(small()).warnings)
 
 
@@ -112,7 +112,10 @@ def test_the_fullest_moment_of_a_pass_is_met_within_six_percent(model: dict[str,
     moments = {phase.name: phase.bytes for phase in plan_training(paramcalc.load(model["config"]), job).phases}
     given = moments["loaded"] + 2 * 8 * settings["batch"] * settings["length"]
     fullest = max(case[phase] for phase in ("forward", "backward"))
-    assert max(moments["forward"], moments["backward"]) - given == pytest.approx(fullest, rel=0.06 if "checkpointing" in settings else 0.01)
+    found = {phase: moments[phase] - given for phase in ("forward", "backward")}
+    assert max(found.values()) == pytest.approx(fullest, rel=0.06 if "checkpointing" in settings else 0.01)
+    if "checkpointing" not in settings:
+        assert found["forward"] == pytest.approx(case["forward"], rel=0.03)
 
 
 def packaged(config: dict[str, Any], b: int, s: int, **changed: Any) -> int:
