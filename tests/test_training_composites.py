@@ -103,3 +103,9 @@ def test_squares_of_patches_become_one_token_each() -> None:
     plan("internvl", images=3)
     with pytest.raises(UsageError, match="4 images of 4 tokens do not fit into 12"):
         plan("internvl", images=4)
+
+
+def test_a_tower_that_text_alone_does_not_run_leaves_the_activations_exact_and_is_named() -> None:
+    made = plan("qwen2_vl")
+    assert {term.basis for term in made.terms if term.name == "activations"} == {"exact"}
+    assert any("vision (a vision tower): text alone leaves it without gradients" in text for text in made.not_modelled)

@@ -82,10 +82,14 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
     if case.task == "speech":
         config = model.config
         frames = 2 * config.max_source_positions
-        return {"input_features": torch.empty(b, config.num_mel_bins, frames, dtype=dtype, device="cuda"), "labels": ids}
+        labels = ids[:, 0] if case.architecture.endswith("Classification") else ids
+        return {"input_features": torch.empty(b, config.num_mel_bins, frames, dtype=dtype, device="cuda"), "labels": labels}
     if setting.audio_seconds:
         samples = round(setting.audio_seconds * SAMPLES)
         labels = ids if case.task == "ctc" else ids[:, 0]
+        if case.architecture.endswith("FrameClassification"):
+            frames = int(model.wav2vec2._get_feat_extract_output_lengths(samples))
+            labels = torch.zeros(b, frames, model.config.num_labels, device="cuda")
         return {"input_values": torch.empty(b, samples, dtype=dtype, device="cuda"), "labels": labels}
     if case.task == "clip":
         side = model.config.vision_config.image_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from activation_cases import FULL, Case, Setting
+from activation_cases import BART, FULL, Case, Setting
 
 SPEECH = tuple(setting._replace(length=5, audio_seconds=0.05) for setting in FULL)
 """800 samples of 16,000 a second, and five labels."""
@@ -44,6 +44,7 @@ CASES = [
     speech("wav2vec2", "Wav2Vec2ForCTC", SMALL),
     speech("wav2vec2 large", "Wav2Vec2ForCTC", LARGE, "wav2vec2"),
     speech("wav2vec2 classes", "Wav2Vec2ForSequenceClassification", SMALL, "wav2vec2"),
+    speech("wav2vec2 frames", "Wav2Vec2ForAudioFrameClassification", SMALL, "wav2vec2"),
     speech("hubert", "HubertForCTC", SMALL),
     speech("hubert large", "HubertForCTC", LARGE, "hubert"),
     speech("hubert classes", "HubertForSequenceClassification", SMALL, "hubert"),
@@ -66,5 +67,13 @@ CASES = [
     speech("wav2vec2 unmasked", "Wav2Vec2ForCTC", SMALL | {"mask_time_prob": 0.0}, "wav2vec2"),
     speech("unispeech", "UniSpeechForCTC", SMALL),
     speech("unispeech-sat", "UniSpeechSatForCTC", SMALL),
+    Case(
+        "whisper classes",
+        "whisper",
+        "WhisperForAudioClassification",
+        {**BART, "num_mel_bins": 10, "max_source_positions": 24, "max_target_positions": 40, "pad_token_id": 1, "classifier_proj_size": 20},
+        "speech",
+        FULL,
+    ),
     speech("data2vec-audio", "Data2VecAudioForCTC", {**SMALL, "num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 5}),
 ]

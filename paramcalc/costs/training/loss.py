@@ -25,10 +25,14 @@ class Loss(NamedTuple):
     """The operations that made the logits."""
     wide: bool = False
     """Whether logits become fp32 although no labels are shifted (`ForMaskedLMLoss`)."""
+    chosen: bool = False
+    """Whether labels are chosen from scores on the way."""
 
 
 def labels(tape: Recorder, of: Loss) -> list[Storage]:
     """The shifted copy of the labels: padded by one token, it stays whole for one sequence and is copied for more."""
+    if of.chosen:
+        return [tape.kept(BYTES["int64"] * of.logits.tokens, "chosen labels")]
     if not of.causal:
         return []
     rows = of.length + 1 if of.batch == 1 else of.batch * of.length

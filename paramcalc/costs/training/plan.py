@@ -242,4 +242,5 @@ def not_modelled(settings: Settings, rank: Rank) -> tuple[str, ...]:
         missing.append("states of random number generators that checkpointing keeps on the host")
     if settings.recipe.quantized_keeps_input:
         missing.append("columns of outliers that LLM.int8 keeps in the compute format: as many as the data has")
+    missing += [f"{name}: text alone leaves it without gradients, and what trains of it is counted all the same" for name in rank.idle]
     return (*missing, *(f"{name}: its activations" for name in rank.skipped))

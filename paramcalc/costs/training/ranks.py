@@ -37,6 +37,7 @@ class Rank(NamedTuple):
     """Whether a decoder has a prefix and an encoder none: the reference then makes a mask for each sequence, which is not modelled."""
     model_type: str | None = None
     skipped: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
     convolves: bool = False
     """Whether it has convolutions, whose kernels take memory of their own."""
     warnings: tuple[str, ...] = ()
@@ -108,6 +109,7 @@ def _rank(name: str, segments: Sequence[Segment], rows: list[Row], stage: Stage 
         host=host,
         model_type=made.architecture.model_type,
         skipped=tuple(made.walk.skipped),
+        idle=tuple(made.walk.idle),
         convolves=any(op.name == "convolution" for segment in segments for op in segment.ops),
         warnings=tuple(warnings),
     )

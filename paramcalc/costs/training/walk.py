@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from paramcalc.costs.training import flow
+from paramcalc.costs.training import checked, flow
 from paramcalc.costs.training.adapters import begun
 from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
@@ -55,6 +55,8 @@ class Walk:
         """Whether what is recorded now is one segment, layers and all."""
         self.segments: list[Segment] = []
         self.skipped: list[str] = []
+        self.idle: list[str] = []
+        """Towers of which nothing runs on text alone, in models that were compared so."""
         self.left_out: list[str] = []
         """Layers that the reference leaves out for such an input."""
         self.stream: Value | None = None
@@ -127,7 +129,8 @@ class Walk:
             if self.images:
                 self._sees(part, name, place)
             else:
-                self.skipped.append(f"{name} (a {part.tower} tower)")
+                compared = self.architecture.model_type in checked.EXACT
+                (self.idle if compared else self.skipped).append(f"{name} (a {part.tower} tower)")
         else:
             self._group(part, name, place)
         return self.stream
@@ -162,9 +165,9 @@ class Walk:
             self.tape.ops[:before] = [op._replace(until="pass") if op.output is stream else op for op in self.tape.ops[:before]]
             stated = block.next_token if isinstance(block, Head) else None
             causal = self.decodes and self.tape.source is None if stated is None else stated
-            wide = isinstance(block, Head) and block.wide
+            wide, chosen = (block.wide, block.chosen) if isinstance(block, Head) else (False, False)
             made_by = tuple(self.tape.ops[before:])
-            self.stream = self.tape.loss(self.loss, Loss(made, causal, self.tape.batch, self.tape.length, made_by, wide))
+            self.stream = self.tape.loss(self.loss, Loss(made, causal, self.tape.batch, self.tape.length, made_by, wide, chosen))
             self.head_ops = tuple(self.tape.ops[before:])
 
     def _begun(self, made: Value) -> Value:

@@ -214,7 +214,7 @@ def speech_head(c: Config, task: str) -> Tree:
 def classifiers(c: Config, task: str, width: int) -> Tree:
     """One class for the sequence, one for each frame, or a speaker's vector (x-vector, Snyder et al. 2018)."""
     if task == "audio_frame":
-        return {"head": dense("classifier", width, labels(c), component="head")}
+        return {"head": {"path": "classifier", "inputs": width, "outputs": labels(c), "bias": True, "next_token": False, "chosen": True}}
     if task == "sequence_classification":
         size = c.size("classifier_proj_size")
         pooled = {"pooling": {"type": "global"}}

@@ -48,6 +48,7 @@ def whisper_classifier(c: Config) -> Tree:
     return {
         **(mean if c.flag("use_weighted_layer_sum") else {}),
         "projector": {"kind": "dense", "path": "projector", "outputs": size, "component": "head"},
+        "pooling": {"type": "global"},
         **dense_head("classifier", labels(c), inputs=size),
     }
 

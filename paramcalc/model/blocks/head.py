@@ -34,6 +34,8 @@ class Head(Block):
     ctc: Literal["sum", "mean"] | None = None
     """How the losses of a batch become one, where a sequence's is that of all alignments of its labels with its frames (connectionist
     temporal classification, Graves et al. 2006)."""
+    chosen: bool = False
+    """Whether labels come as a score of every class, of which the largest is chosen (frames of sound)."""
     bounded: bool = False
     """Whether such a loss is set to 0 where it is infinite."""
     shifted: bool = False
