@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from paramcalc.costs.training import checked, flow
@@ -11,6 +11,7 @@ from paramcalc.costs.training.autograd import BYTES, Op, Ops
 from paramcalc.costs.training.given import given, no_input
 from paramcalc.costs.training.loss import CONTRASTS, Loss, alignments
 from paramcalc.costs.training.model_tape import ModelTape
+from paramcalc.costs.training.runs import runs_of
 from paramcalc.costs.training.segment import Segment
 from paramcalc.costs.training.within import Within, forward, placed
 from paramcalc.model.architecture import Architecture
@@ -265,7 +266,7 @@ class Walk:
             return
         self._close()
         self.decodes = place.cached
-        for kind, count, frozen in self._runs(group, place):
+        for kind, count, frozen in runs_of(group, self.last_n):
             layer = group.kinds[kind]
             at = placed(layer, kind, place, layer=True)
             if self.tape.source is None and optional(layer):
@@ -304,21 +305,6 @@ class Walk:
                 self.stream = self.within.part(group.kinds[kind], self.stream, at)
                 self.tape.storages, self.tape.copies = storages, copies
 
-    def _runs(self, group: Group, place: Place) -> Iterator[tuple[str, int, bool]]:
-        """Runs of equal layers; where only the last ones train, divided there."""
-        runs = list(group.layers.runs() if group.used is None else first(group.layers.runs(), group.used))
-        if not self.last_n:
-            yield from ((kind, count, False) for kind, count in runs)
-            return
-        frozen = sum(count for _, count in runs) - self.last_n
-        for kind, count in runs:
-            still = max(0, min(count, frozen))
-            frozen -= still
-            if still:
-                yield kind, still, True
-            if count > still:
-                yield kind, count - still, False
-
     def _layer(self, layer: Block | Group, kind: str, at: Place, *, frozen: bool) -> Segment:
         assert self.stream is not None
         stream = self.stream
@@ -344,14 +330,6 @@ class Walk:
             self.segments.append(Segment(self.name or "model", Ops(self.tape.ops), self.entry, self.stream))
         self.tape.ops = []
         self.entry = self.stream
-
-
-def first(runs: Iterable[tuple[str, int]], count: int) -> Iterator[tuple[str, int]]:
-    """So many of the layers."""
-    for kind, times in runs:
-        if count > 0:
-            yield kind, min(times, count)
-        count -= times
 
 
 def optional(layer: Block | Group) -> bool:
