@@ -92,7 +92,7 @@ def test_they_are_refused_where_the_reference_refuses_them() -> None:
 def test_projections_as_wide_as_the_stream_stay_so_where_heads_do_not_divide_it() -> None:
     mpt = {"model_type": "mpt", "d_model": 48, "n_heads": 5, "n_layers": 2, "vocab_size": 97, "architectures": ["MptForCausalLM"]}
     model = paramcalc.load(mpt)
-    assert model.inconsistent == ["n_heads (5) does not divide hidden_size (48)"]
+    assert model.inconsistent == ["n_heads (5) does not divide the width (48)"]
     assert paramcalc.count(model).by_component["attention"].total == 2 * 4 * 48 * 48
 
 

@@ -33,9 +33,16 @@ WINDOW = Words("norm1", "window_attn", "norm2", "ffn", o="proj")
 CHANNEL = WINDOW._replace(attention="channel_attn")
 
 
+CROSSED = range(3, 39, 5)
+"""Layers of Mllama's text that look at the image, and how many shapes of images there are, where the config does not say."""
+RATIOS = 8
+
+
 def mllama_text(c: Config) -> Tree:
     """Llama 3.2 Vision's language model (Meta 2024): Llama, with layers of gated cross attention among the others."""
     task, crossed, width = c.task("causal_lm"), set(c.sizes("cross_attention_layers")), c.size("hidden_size")
+    if c.value("cross_attention_layers") is None and not c.spec:
+        crossed = set(CROSSED)
 
     def build(word: str) -> Tree:
         attend, feed = UNBIASED(c), feed_forward(c, bias=False)
@@ -71,7 +78,8 @@ def mllama_text(c: Config) -> Tree:
 def mllama_vision(c: Config) -> Tree:
     """Its image encoder: tiles with tables by aspect ratio, plain layers, then layers with gated branches."""
     width, rows, tiles = c.size("hidden_size"), patches(c) + 1, c.size("max_num_tiles")
-    ratios = len(c.listed("supported_aspect_ratios") or []) + 1
+    stated = c.listed("supported_aspect_ratios")
+    ratios = (RATIOS if stated is None and not c.spec else len(stated or [])) + 1
 
     def layers(path: str, number: str, gates: tuple[str, ...]) -> Tree:
         words = LLAMA4._replace(scales=gates)

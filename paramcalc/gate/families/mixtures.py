@@ -30,8 +30,8 @@ def mixture(
 ) -> Tree:
     """Routed experts of `size`, and `shared` of them (a key, or a number) of `shared_size` each in one network.
 
-    `router` and `shared_name` are the reference's names. A config that says nothing of how many are visited leaves that
-    open; a spec has to say it.
+    `router` and `shared_name` are the reference's names. A config that says nothing of how many are visited, or none, leaves
+    that open; a spec has to say it.
     """
     activation = c.text("hidden_act", "silu")
     if learned_activation(activation, path):
@@ -40,7 +40,7 @@ def mixture(
     beside = None
     if number and (each := c.optional(shared_size or size, least=0)):
         beside = tree(size=number * each, activation=activation, **(shared_fields or {}))
-    seen = (c.size(visited) if c.spec else c.optional(visited)) if isinstance(visited, str) else visited
+    seen = (c.size(visited) if c.spec else c.zero_or(visited) or None) if isinstance(visited, str) else visited
     names = {name: its for name, its in (("router", router), ("shared_expert", shared_name)) if name == "router" or beside}
     return (
         {"kind": "experts", "path": path, "count": c.size("num_experts"), "visited": seen}

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from paramcalc.gate.config import Config
-from paramcalc.gate.families.recipes import Tree, document, layer_norm, layered, plain_activation, stack, tree, under
+from paramcalc.gate.families.recipes import Tree, document, layer_norm, layered, plain_activation, stack, tree, under, whole
 from paramcalc.gate.families.vision import (
     Words,
     attention,
@@ -74,9 +74,8 @@ def stage_norms(c: Config, widths: list[int]) -> Tree:
 
 
 def swin_layer(c: Config, words: Words, width: int, heads: int, **more: Any) -> Tree:
-    if width % heads:
-        c.fail("num_heads", f"({heads}) does not divide a stage's width ({width})")
-    attend = attention(c, words, kind="window_attention", heads=heads, head_dim=max(1, width // heads), side=c.size("window_size"), **more)
+    about = whole(c, heads, width, "num_heads")
+    attend = attention(c, words, kind="window_attention", **about, side=c.size("window_size"), **more)
     size = int(c.number("mlp_ratio", 4.0) * width)
     return {
         "norm_1": layer_norm(words.norm_1),

@@ -52,12 +52,12 @@ def heads(c: Config, *, own_dim: bool = True, rounded: bool = False, exact: bool
     return tree(heads=number, kv_heads=kv_heads, head_dim=head_dim or max(1, width // number))
 
 
-def whole(c: Config, number: int, width: int) -> Tree:
+def whole(c: Config, number: int, width: int, key: str = "num_attention_heads") -> Tree:
     """Heads of projections as wide as the stream, which the reference builds whether or not the heads divide that width."""
     made = {"heads": number, "head_dim": max(1, width // number)}
     if width % number == 0 or c.root.problems:
         return made
-    c.inconsistent("num_attention_heads", f"({number}) does not divide hidden_size ({width})")
+    c.inconsistent(key, f"({number}) does not divide the width ({width})")
     return made | {"projected": width}
 
 
