@@ -27,8 +27,9 @@ RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba lfm2_moe
 """Those whose layers carry a state, as transformers computes them where no kernels are installed beside it."""
 
 TEXTS = _types(
-    """apertus aria_text big_bird dbrx diffllama esm fnet gemma4_text gemma4_unified_text granite_swa granitemoe_swa jetmoe layoutlm
-    llama4_text luke modernbert-decoder nanochat roc_bert tapas ultrabert xglm"""
+    """apertus aria_text big_bird biogpt blenderbot-small cohere_compass_text dbrx diffllama esm falcon fnet gemma4_text
+    gemma4_unified_text granite_swa granitemoe_swa jetmoe jina_embeddings_v3 layoutlm llama4_text luke m2m_100 ministral3
+    modernbert-decoder mvp nanochat openai-gpt roc_bert tapas ultrabert xglm"""
 )
 """Those of text whose layers compute more than their parameters show."""
 
@@ -56,8 +57,8 @@ EXACT = (
 """Equal to the byte."""
 
 NEAR = _types(
-    """albert bigbird_pegasus biogpt bitnet blenderbot-small cohere2_moe cohere_compass_text exaone_moe falcon flaubert
-    flint gte jina_embeddings_v3 kolibri1 laguna m2m_100 mimo_v2_flash ministral3 moshi mvp nomic_bert openai-gpt roformer
+    """albert bigbird_pegasus bitnet cohere2_moe exaone_moe flaubert
+    flint gte kolibri1 laguna mimo_v2_flash moshi nomic_bert roformer
     solar_open trocr xlm"""
 )
 """Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""

@@ -144,7 +144,7 @@ class AttentionRecorder(RecurrenceRecorder):
         if bias is not None:
             scores = self.add(scores, bias)
         if mask.causal or mask.window:
-            wide = form.floored or form.sink_scale  # then the sum is kept, which has the wider format of the two
+            wide = form.floored or form.sink_scale or mask.handed  # then the sum is kept, or the mask, in the wider format
             scores = self.add(scores, self.mask_table(length, self.stream_dtype if wide else scores.dtype, handed=mask.handed))
         if form.floored:
             scores = self.emit(

@@ -226,7 +226,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "iquestcoder": llama,
     "llama": llama,
     "ministral": partial(mistral, sees=lambda c: windows(c, lambda _: window_size(c) is not None), qa_base="transformer"),
-    "ministral3": partial(mistral, sees=everywhere),
+    "ministral3": partial(mistral, attend=partial(UNBIASED, tuned="stream"), sees=everywhere),
     "mistral": partial(mistral, sees=everywhere),
     "smollm3": partial(llama, sees=unrotated, tie=True),
 }

@@ -37,10 +37,11 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 """The same of a layer norm."""
 
 STREAM_SOFTMAX = _types(
-    """albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl data2vec-audio
-    data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert internvl_vision llama4 llama4_text longt5 luke m2m_100
-    marian mbart mimo_v2_flash mobilebert mt5 musicgen nllb-moe pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert
-    switch_transformers t5 tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
+    """albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl
+    data2vec-audio data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert internvl_vision
+    jina_embeddings_v3 llama4 llama4_text longt5 luke m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen mvp
+    nllb-moe openai-gpt pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert roformer switch_transformers t5
+    tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
@@ -61,11 +62,13 @@ WIDE_SCORES = _types("codegen gpt_neo gptj")
 """Model types whose plain attention casts queries and keys to fp32."""
 
 PER_TOKEN_POSITIONS = _types(
-    """biogpt camembert data2vec-text luke opt roberta roberta-prelayernorm tapas whisper xlm-roberta xlm-roberta-xl xmod"""
+    """camembert data2vec-text luke mvp opt roberta roberta-prelayernorm tapas whisper xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types that compute a position for each token from the mask or the input."""
-KEPT_POSITIONS = _types("albert bert bert-generation big_bird distilbert electra ernie fnet layoutlm mobilebert roc_bert")
+KEPT_POSITIONS = _types("""albert bert bert-generation big_bird distilbert electra ernie fnet layoutlm mobilebert openai-gpt roc_bert""")
 """Model types that keep their positions as a buffer."""
+UNSHIFTED = _types("bart bigbird_pegasus blenderbot blenderbot-small marian mbart mvp pegasus plbart trocr")
+"""Model types whose decoder on its own takes the loss of its logits as they are, against labels as they are given."""
 SHIFTED_LOGITS = _types("bart bigbird_pegasus blenderbot blenderbot-small marian mbart mvp pegasus plbart")
 """Model types that add a buffer to the logits of their decoder."""
 ENCODER_POSITIONS = _types("bart mbart plbart")
@@ -82,7 +85,7 @@ ROTARY: dict[str, frozenset[str]] = {
     "complex": _types("llama4 llama4_text"),
     "each": _types("gptj"),
     "each_wide": _types("codegen"),
-    "repeated": _types("helium"),
+    "repeated": _types("helium roformer"),
     "own_joined": _types("recurrent_gemma"),
     "repeated_joined": _types("glm glm4"),
     "repeated_wide": _types("ernie4_5 ernie4_5_moe"),
@@ -91,7 +94,10 @@ ROTARY: dict[str, frozenset[str]] = {
 BLOCKS = _types("gemma3")
 """Model types whose language model lets tokens of one image see each other (PaliGemma's would, but its mask is left out as a plain
 causal one is)."""
-TOKEN_TABLES = _types("""modernbert-decoder qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_text qwen3_vl_moe_text qwen3_vl_text""")
+TOKEN_TABLES = _types(
+    """cohere_compass_text modernbert-decoder qwen2_5_vl_text qwen2_vl_text qwen3_5_moe_text qwen3_5_text qwen3_vl_moe_text
+    qwen3_vl_text"""
+)
 """Model types whose rotary tables have a row for each token of the batch."""
 ROTARY_SHARE = {
     0.25: _types("gpt_neox qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next stablelm"),
@@ -126,7 +132,9 @@ NORMALIZED = _types("bailing_hybrid kimi_linear")
 """Those of them where they are unless it says otherwise."""
 KEPT_TYPES = _types("big_bird fnet")
 """Model types that keep their token types as a buffer."""
-PER_TOKEN_TYPES = _types("camembert data2vec-text layoutlm luke roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod")
+PER_TOKEN_TYPES = _types(
+    """camembert data2vec-text jina_embeddings_v3 layoutlm luke roberta roberta-prelayernorm roformer xlm-roberta xlm-roberta-xl xmod"""
+)
 """Model types that make token types for each token."""
 
 
@@ -206,6 +214,8 @@ def _attention(c: Config) -> dict[str, Any]:
         facts["contiguous"] = True
     if c.model_type in PLAIN_ONLY:
         facts["plain"] = True
+    if c.model_type == "mvp":
+        facts["handed_mask"] = True
     if c.model_type == "xglm":
         facts["floored"] = True
     if c.model_type in ("granite_swa", "granitemoe_swa"):
@@ -263,7 +273,7 @@ def _head(c: Config, part: Tree) -> None:
         if c.model_type in WIDE_LOSS:
             part.setdefault("wide", True)
     elif c.architecture().endswith(("ForCausalLM", "LMHeadModel", "GenerationDecoder")):
-        part.setdefault("next_token", True)
+        part.setdefault("next_token", c.model_type not in UNSHIFTED)
 
 
 def _router(c: Config, part: Tree) -> None:

@@ -96,7 +96,7 @@ def llama4_attention(c: Config, word: str) -> Tree:
     """Llama 4: queries and keys normed without a gain behind their rotation, or queries scaled by position in layers without."""
     sight, _, other = word.partition("_")
     rotated = (sight == "chunked") != bool(other)
-    fields: Tree = {"rotary": False} | ({"tuned": True} if c.flag("attn_temperature_tuning", True) else {})
+    fields: Tree = {"rotary": False} | ({"tuned": "fp32"} if c.flag("attn_temperature_tuning", True) else {})
     if rotated:
         fields = {"qk_norm": "head", "qk_norm_gain": False, "norm_last": True} if c.flag("use_qk_norm", True) else {}
     return attention(c, sight) | fields

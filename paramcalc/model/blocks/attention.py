@@ -78,8 +78,7 @@ class Attention(Block):
     sparse_from: Count | None = None
     """Tokens of a sequence from which on only blocks of it are compared (BigBird), which training does not know."""
     differential: bool = False
-    """Whether it is the difference of two attentions on halves of the values, scaled by learned vectors and normalised
-    (Ye et al. 2024, §2.1)."""
+    """Whether it is the normalised difference of two attentions on halves of the values (Ye et al. 2024, §2.1)."""
     padding: bool = False
     """Whether the reference makes a mask of padding and hands it to the kernel, whatever it hides (LayoutLM)."""
     window: Count | None = None
@@ -95,9 +94,8 @@ class Attention(Block):
     merged: bool = False
     """Whether it attends to the encoder's output beside its own stream, both through the same projections (T5Gemma 2)."""
     lends: str | None = None
-    """Name under which its keys and values are there for later layers."""
     borrows: str | None = None
-    """Name of those that it reads, where it `reuses` an earlier layer's."""
+    """Names under which its keys and values are there for later layers, and of those that it reads where it `reuses` them."""
     reuses: bool = False
     """Whether it uses an earlier layer's keys and values, and so has no projection and no cache for them."""
     value_is_key: bool = False
@@ -108,8 +106,8 @@ class Attention(Block):
     """Whether queries and keys are rotated by position."""
     clip: bool = False
     """Whether what the fused projection makes is bounded (DBRX)."""
-    tuned: bool = False
-    """Whether queries are scaled by a number of their position (Nakanishi 2025), as in Llama 4's layers without rotary positions."""
+    tuned: Literal["fp32", "stream"] | None = None
+    """Whether queries are scaled by a number of their position (Nakanishi 2025), in fp32 (Llama 4) or the stream's format."""
     rotary_dims: Count | None = None
     """Dims of a head that are rotated; all of them if left out."""
     rotary_style: Rotary = "halves"
@@ -253,7 +251,10 @@ class Attention(Block):
             tape.set_aside(f"keys {self.lends}", key)
             tape.set_aside(f"values {self.lends}", value)
         if self.tuned:
-            query = tape.cast(tape.multiply(query, tape.fresh(tape.length, 1, "fp32", "scales of positions")), query.dtype)
+            query = tape.cast(
+                tape.multiply(query, tape.fresh(tape.length, 1, "fp32" if self.tuned == "fp32" else query.dtype, "scales of positions")),
+                query.dtype,
+            )
         mixed = self._differential(tape, query, key, value, at) if self.differential else self._attend(tape, query, key, value, at)
         if gate is not None or self.gate_proj:
             weight = tape.unary("sigmoid", tape.linear("gate_proj", x) if gate is None else gate)
@@ -292,10 +293,8 @@ class Attention(Block):
         halves = [tape.by_head(tape.spread(tape.slice(value, value.width // 2), 2)) for _ in range(2)]
         both = tape.join(*(self._attend(tape, query, key, half, at) for half in halves))
         one, other = tape.slice(both, both.width // 2), tape.slice(both, both.width // 2)
-        scales = []
-        for number in "12":
-            vectors = tape.multiply(tape.weight(f"lambda_q{number}"), tape.weight(f"lambda_k{number}"))
-            scales.append(tape.cast(tape.unary("exp", tape.mean(tape.cast(vectors, "fp32"))), query.dtype))
+        vectors = [tape.multiply(tape.weight(f"lambda_q{number}"), tape.weight(f"lambda_k{number}")) for number in "12"]
+        scales = [tape.cast(tape.unary("exp", tape.mean(tape.cast(each, "fp32"))), query.dtype) for each in vectors]
         scale = tape.scale(tape.subtract(*scales))
         mixed = tape.subtract(one, tape.multiply(scale, other))
         return tape.scale(tape.rms_norm(mixed, "cast", "", max(1, kv_heads // 2 * (self.heads // kv_heads)), gain=False))
