@@ -142,12 +142,14 @@ class _Run:
                 each[LOGITS if storage in self.policy.loss else ACTIVATIONS] += storage.bytes
                 self.kept.append((row, segment.times))
                 self.shared.add(storage)
+                self.kept_outside.add(storage)
         closes, once = self.closes(segment), 0
         if entry is not None and entry.kind == "activation" and (redone or entry in kept):
             row = Kept("layer input", segment.name, entry.bytes, "activation") if redone else kept[entry]
             times = (1 if closes else segment.times) - self.closes(before)
             self.kept.append((row, times))
             self.shared.add(entry)
+            self.kept_outside.add(entry)
             each[ACTIVATIONS] += 0 if closes else entry.bytes
             once += entry.bytes * (times - (0 if closes else segment.times))
         for storage in dict.fromkeys(value.storage for op in segment.ops for value in op.inputs):
