@@ -66,7 +66,7 @@ NEAR = _types(
 OTHER = _types(
     """convbert doge fsmt funnel
     ibert longformer minimax_m3_vl_text mobilebert mra
-    neomme nystromformer pegasus_x prophetnet wavlm yoso"""
+    neomme nystromformer pegasus_x prophetnet wavlm yoso zamba zamba2"""
 )
 """More than 1 % off: their layers compute more than their parameters show."""
 

@@ -125,6 +125,7 @@ def zamba2(c: Config) -> Tree:
             groups=c.size("mamba_ngroups"),
             kernel=c.size("mamba_d_conv"),
             bias=bias,
+            chunk=c.optional("chunk_size"),
         )
 
     feed = gated(c, size=c.optional("intermediate_size") or 4 * width, fused=True, bias=bias)
