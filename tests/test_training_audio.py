@@ -85,3 +85,14 @@ def test_a_weighted_sum_of_layers_is_refused_and_not_left_out() -> None:
 def test_a_loss_of_alignments_is_not_taken_piece_by_piece(loss: str) -> None:
     with pytest.raises(UsageError, match="whole sequences"):
         plan(audio_seconds=0.05, seq_len=5, loss=loss)
+
+
+def test_sound_is_not_divided() -> None:
+    with pytest.raises(UsageError, match="not modelled in parts"):
+        plan(audio_seconds=0.05, seq_len=5, cp=2)
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_virtual_tokens_beside_sound_are_refused(method: str) -> None:
+    with pytest.raises(UsageError, match="virtual tokens beside sound"):
+        plan(audio_seconds=0.05, seq_len=5, method=method)

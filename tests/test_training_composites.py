@@ -109,3 +109,15 @@ def test_a_tower_that_text_alone_does_not_run_leaves_the_activations_exact_and_i
     made = plan("qwen2_vl")
     assert {term.basis for term in made.terms if term.name == "activations"} == {"exact"}
     assert any("vision (a vision tower): text alone leaves it without gradients" in text for text in made.not_modelled)
+
+
+@pytest.mark.parametrize("layout", [{"pp": 2}, {"cp": 2}, {"tp": 2, "sequence_parallel": True}], ids=str)
+def test_sequences_with_images_are_not_divided(layout: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="in a pipeline or in parts"):
+        plan("llava", images=1, **layout)
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_virtual_tokens_beside_images_are_refused(method: str) -> None:
+    with pytest.raises(UsageError, match="virtual tokens beside images"):
+        plan("llava", images=1, method=method)

@@ -41,8 +41,14 @@ def refuse_unknown_images(architecture: Architecture, job: TrainingJob) -> None:
             place="images",
             hint="0 trains on text alone",
         )
-    if job.pp > 1 or job.cp > 1:
+    _refuse_virtual_tokens(job, "images")
+    if job.pp > 1 or job.cp > 1 or job.sequence_parallel:
         raise UsageError("sequences with images are not modelled in a pipeline or in parts", place="images", hint="--zero 3 --dp, or --tp")
+
+
+def _refuse_virtual_tokens(job: TrainingJob, beside: str) -> None:
+    if job.method in ("prompt", "prefix"):
+        raise UsageError(f"virtual tokens beside {beside} are not modelled", place="method", hint="--method lora")
 
 
 def sound(architecture: Architecture, job: TrainingJob) -> tuple[tuple[int, ...], list[Input]]:
@@ -53,6 +59,9 @@ def sound(architecture: Architecture, job: TrainingJob) -> tuple[tuple[int, ...]
             place="audio_seconds",
             hint="--audio-seconds 10",
         )
+    _refuse_virtual_tokens(job, "sound")
+    if job.cp > 1:
+        raise UsageError("sound is not modelled in parts", place="cp", hint="--zero 3 --dp")
     if job.seq_len is None and aligns(architecture):
         raise UsageError(
             "the loss aligns labels with sound, and nothing says how many a sequence has", place="seq_len", hint="--seq-len 100"
