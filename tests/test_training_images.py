@@ -197,3 +197,29 @@ def test_networks_of_the_catalogue_keep_what_torch_keeps_of_them(name: str) -> N
     for case in recorded["cases"]:
         options = {"precision": case["settings"]["precision"], "batch_size": case["settings"]["batch"]}
         assert trained(paramcalc.load(name), **options).saved_for_backward == case["saved"]
+
+
+def test_attention_to_a_coarser_map_keeps_fewer_keys_and_values() -> None:
+    """Squares of two make 3 × 3 of 6 × 7 positions. Kept: the input, queries and the output of all positions with 64 fp32 sums of an
+    image (42, filled up to whole 32s) and two seeds; of the coarse map the norm's input and statistics, its output, keys, values."""
+    fields = {"heads": 1, "ratio": 2, "bias": False}
+    plan = seen({"attention": {"kind": "reduced_attention", **fields}})
+    coarse = 3 * 9 * 5 * 4
+    assert plan.saved_for_backward == 3 * MAP + 3 * 64 * 4 + 16 + 4 * coarse + 3 * 9 * 8
+
+
+def test_flash_attention_fills_up_heads_to_eight_elements() -> None:
+    """Heads of 5 become 8: in bf16 input (1 × 5), queries, keys, values and the output (4 × 8), what of it is read on (1 × 5), and for
+    each of 42 positions of three images an fp32 sum; 24 bytes of seeds."""
+    plan = seen({"attention": {"heads": 1, "bias": False}}, precision="bf16")
+    positions = 3 * 42
+    assert plan.saved_for_backward == positions * (5 + 4 * 8 + 5) * 2 + positions * 4 + 24
+
+
+def test_a_loss_over_pixels_keeps_logits_at_the_size_of_images() -> None:
+    """Three maps of 3 × 4 positions become 6 × 7; logarithms of all of them are kept, and a sum of weights; labels are given, in int64."""
+    halved = CONVOLUTION | {"stride": 2}
+    plan = seen({"half": halved, "head": {"kind": "resize"}})
+    assert plan.saved_for_backward == MAP + MAP + 4
+    phases = {phase.name: phase.bytes for phase in plan.phases}
+    assert phases["forward_end"] - 3 * phases["loaded"] - plan.saved_for_backward >= MAP + 8 * 3 * 42

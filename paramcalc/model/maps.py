@@ -62,6 +62,10 @@ class MapTape(ABC):
         """The `max` or `average` of windows, at so many positions."""
 
     @abstractmethod
+    def resize(self, x: Value, grid: Sequence[int]) -> Value:
+        """A map interpolated to another grid."""
+
+    @abstractmethod
     def average(self, x: Value) -> Value:
         """The mean of all tokens of each sequence."""
 
@@ -91,7 +95,7 @@ class MapTape(ABC):
 
     @abstractmethod
     def place_first(self, x: Value) -> Value:
-        """The tokens of all sequences place by place, as torch's own multi-head attention wants them: a copy unless there is one."""
+        """The tokens of all sequences as rows that follow each other, where they lie otherwise: a copy unless there is one sequence."""
 
     @abstractmethod
     def distances(self, table: Value, *, made: bool) -> Value:

@@ -69,11 +69,12 @@ def inputs(case: Case, model: Any, setting: Setting) -> dict[str, torch.Tensor]:
     """What the caller hands in: all on the device."""
     b, s = setting.batch, setting.length
     dtype = DTYPES[setting.precision]
-    if case.task == "image":
+    if case.task in ("image", "segmentation"):
         size = case.image
+        each = (b, *size) if case.task == "segmentation" else (b,)
         return {
             "pixel_values": torch.empty(b, case.config.get("channels", 3), *size, dtype=dtype, device="cuda"),
-            "labels": torch.zeros(b, dtype=torch.long, device="cuda"),
+            "labels": torch.zeros(each, dtype=torch.long, device="cuda"),
         }
     if case.real:
         ids = torch.randint(4, model.config.vocab_size, (b, s), generator=torch.Generator().manual_seed(0))

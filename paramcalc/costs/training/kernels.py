@@ -12,6 +12,8 @@ EAGER, SDPA, FLASH = "eager", "sdpa", "flash"
 IMPLEMENTATIONS = (EAGER, SDPA, FLASH)
 FLASH_DIMS = 256
 """Largest head that the flash kernel takes."""
+FLASH_ALIGNMENT = 8
+"""Elements to a multiple of which that fills up each head."""
 BIAS_ALIGNMENT = 16
 """Elements to a multiple of which the memory-efficient kernel pads a mask's rows (attention.cpp: `preprocess_mask`)."""
 
@@ -227,15 +229,26 @@ class AttentionRecorder(RecurrenceRecorder):
 
     def _flash(self, parts: Heads) -> Value:
         """Keeps queries, keys and values as they come, its output, and for each row and head one fp32 sum; no mask of dropout."""
-        query, key, value = parts[:3]
+        dim, wide = parts.value_dim, -(-parts.value_dim // FLASH_ALIGNMENT) * FLASH_ALIGNMENT
+        query, key, value = parts[:3] if dim == wide else (self._filled(part, dim, wide) for part in parts[:3])
         states = (self.kept(4 * query.tokens * parts.heads, "log-sum-exp"), self.kept(24, "random state"))
         saved = (query.storage, key.storage, value.storage, *states)
         layout = HEADS_FIRST if query.layout == HEADS_FIRST else TOKENS_FIRST
-        width = parts.heads * parts.value_dim
         made = self.emit(
-            "flash attention", (query, key, value), query.tokens, width, query.dtype, saved=saved, keeps_result=True, layout=layout
+            "flash attention",
+            (query, key, value),
+            query.tokens,
+            parts.heads * wide,
+            query.dtype,
+            saved=saved,
+            keeps_result=True,
+            layout=layout,
         )
-        return self.by_token(made)
+        return self.by_token(made) if dim == wide else self.copy(self.slice(made, parts.heads * dim))
+
+    def _filled(self, x: Value, dim: int, wide: int) -> Value:
+        """Each head's vector with zeros behind it."""
+        return self.emit("pad", (x,), x.tokens, x.width // dim * wide, x.dtype)
 
     def _efficient(self, parts: Heads, bias: Value | None, dropout: float) -> Value:
         """The memory-efficient kernel: as flash, with its sums padded to 32 rows, and with the mask it was given."""

@@ -74,6 +74,12 @@ class MapRecorder(Recorder):
         made.grid = tuple(grid)
         return made
 
+    def resize(self, x: Value, grid: Sequence[int]) -> Value:
+        x = self.high(x)
+        made = self.emit("resize", (x,), self.batch * prod(grid), x.width, x.dtype, layout=STRIDED)
+        made.grid = tuple(grid)
+        return made
+
     def average(self, x: Value) -> Value:
         return self.emit("mean", (x,), self.batch, x.width, x.dtype, layout=TOKENS_FIRST)
 

@@ -164,6 +164,7 @@ class Walk:
         elif isinstance(block, Head) or (name == "head" and not place.tower and not self.contrasts):
             self.logits = made
             self.tape.ops[:before] = [op._replace(until="pass") if op.output is stream else op for op in self.tape.ops[:before]]
+            self.tape.given += BYTES["int64"] * made.tokens if made.grid else 0  # a label for each pixel
             stated = block.next_token if isinstance(block, Head) else None
             causal = self.decodes and self.tape.source is None if stated is None else stated
             wide, chosen = (block.wide, block.chosen) if isinstance(block, Head) else (False, False)

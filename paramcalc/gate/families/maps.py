@@ -32,7 +32,7 @@ def step(name: str, block: Tree, norm: str) -> Tree:
 
 
 def classified(
-    c: Config, parts: Tree, base: str, width: int, *, top: Tree | None = None, path: str = "classifier", whole: bool = False
+    c: Config, parts: Tree, base: str, width: int, *, top: Tree | None = None, path: str = "classifier", whole: bool = False, **fields: Any
 ) -> Tree:
     """The document of such a network: alone, or as module `base` under a classifier, which `top` precedes. A backbone is no
     different from it alone, but where it holds it `whole`, as a module."""
@@ -40,10 +40,10 @@ def classified(
     parts = under(f"{base}.", parts) if base and (task == "image_classification" or (whole and task == "backbone")) else parts
     if task == "image_classification":
         head = tree(head=classifier(c, path, width))
-        return document(c, parts | (top or {}) | head, width=width, cache=False)
+        return document(c, parts | (top or {}) | head, width=width, cache=False, **fields)
     if task not in ("base", "backbone"):
         refuse(c)
-    return document(c, parts, width=width, cache=False)
+    return document(c, parts, width=width, cache=False, **fields)
 
 
 def divisible(value: float, divisor: int = 8, least: int | None = None, *, limit: float = 0.9) -> int:

@@ -8,9 +8,9 @@ from functools import partial
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.composite import dense
 from paramcalc.gate.families.maps import batch_norm, classified, convolution, depthwise
-from paramcalc.gate.families.pyramid import stages
-from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, plain_activation, stack, tree, under
-from paramcalc.gate.families.vision import Words, attention, classifier, feed_forward, pair, token
+from paramcalc.gate.families.pyramid import function, stages
+from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, plain_activation, rate, stack, tree, under
+from paramcalc.gate.families.vision import Words, attention, classifier, deepening, feed_forward, image, mean, pair, token
 
 SEGFORMER = Words("layernorm_before", "attention", "layernorm_after", "mlp")
 PVT = Words(
@@ -46,8 +46,52 @@ def reducing_layer(
     return layer | {"flow": PRE_NORM}
 
 
+def mixing_layer(c: Config, width: int, heads: int, ratio: int, size: int) -> Tree:
+    """SegFormer's layer (Xie et al. 2021): keys and values of a coarser map, and a depthwise convolution inside its network."""
+    paths = {"reduction": "sequence_reduction.sequence_reduction", "reduction_norm": "sequence_reduction.layer_norm"}
+    heads, more = max(1, heads), {"ratio": ratio, "names": paths} if ratio > 1 else {}
+    drop = {"kind": "dropout", "rate": rate(c, "hidden_dropout_prob")} if rate(c, "hidden_dropout_prob") else {}
+    layer: Tree = {
+        "norm_1": layer_norm(SEGFORMER.norm_1),
+        "attention": attention(c, SEGFORMER, kind="reduced_attention", heads=heads, head_dim=max(1, width // heads), **more),
+        "norm_2": layer_norm(SEGFORMER.norm_2),
+        "up": dense("mlp.fc1", width, size) | {"component": "feed_forward"},
+        "mixing": depthwise("mlp.dwconv.dwconv", size, 3, padding=1, component="feed_forward"),
+        "activation": function(plain_activation(c)),
+        "down": dense("mlp.fc2", size, width) | {"component": "feed_forward"},
+    } | ({"dropout": drop} if drop else {})
+    dropped = " dropout" if drop else ""
+    return layer | {"flow": ["norm_1 attention +", f"norm_2 up mixing activation{dropped} down{dropped} +"]}
+
+
+def segformer(c: Config) -> Tree:
+    """SegFormer (Xie et al. 2021): stages of overlapping patches, layers and a norm; a head over all of them, or a classifier."""
+    shape = built(c, "hidden_sizes", "depths", "num_attention_heads", "sr_ratios", "mlp_ratios", "patch_sizes", "strides")
+    every = c.sizes("hidden_sizes", least=1) or [1]
+    segments = c.architecture().endswith("ForSemanticSegmentation")
+    parts: Tree = {}
+    read, above, drops = c.size("num_channels"), 0, c.number("drop_path_rate")
+    for index, (width, number, heads, ratio, grows, side, stride) in enumerate(shape, 1):
+        group: Tree = {
+            "path": "stages.{}",
+            "width": width,
+            "patches": convolution("patch_embeddings.proj", read, width, side, stride=stride, padding=side // 2),
+            "patches_norm": layer_norm("patch_embeddings.layer_norm"),
+        }
+        if number:
+            layer = mixing_layer(c, width, heads, ratio, max(1, width * grows))
+            group["layers"] = deepening("blocks.{}", layer, number, drops, above=above)
+        group["norm"] = layer_norm("layer_norm")
+        parts[f"stage_{index}"] = group | ({"aside": {"called": f"stage_{index}"}} if segments else {})
+        read, above = width, above + number
+    if segments:
+        parts = under("segformer.", parts) | decode_head(c, [row[0] for row in shape])
+        return document(c, parts, width=every[-1], cache=False, image=image(c))
+    return classified(c, parts, "segformer", every[-1], top={"pool": mean()}, image=image(c))
+
+
 def overlapping(c: Config, *, words: Words, stage: str, patch: str, reduced: tuple[str, str], base: str) -> Tree:
-    """Stages of overlapping patches, layers and a norm: SegFormer (Xie et al. 2021) and PVT v2 (Wang et al. 2022)."""
+    """Stages of overlapping patches, layers and a norm: PVT v2 (Wang et al. 2022)."""
     shape = built(c, "hidden_sizes", "depths", "num_attention_heads", "sr_ratios", "mlp_ratios", "patch_sizes", "strides")
     every = c.sizes("hidden_sizes", least=1) or [1]
     parts: Tree = {}
@@ -64,23 +108,24 @@ def overlapping(c: Config, *, words: Words, stage: str, patch: str, reduced: tup
             group["layers"] = stack("blocks.{}", {"layer": layer}, f"{number} layer")
         parts[f"stage_{index}"] = group | {"norm": layer_norm("layer_norm")}
         read = width
-    if c.architecture().endswith("ForSemanticSegmentation") and base == "segformer":
-        return document(c, under("segformer.", parts) | decode_head(c, [row[0] for row in shape]), width=every[-1], cache=False)
     return classified(c, parts, base, every[-1])
 
 
 def decode_head(c: Config, widths: list[int]) -> Tree:
     """SegFormer's head: every stage into one width, fused, and a class for each pixel."""
-    inner = c.size("decoder_hidden_size")
-    each = {f"stage_{index}": dense("linear_projections.{}.proj", width, inner) for index, width in enumerate(widths, 1)}
+    inner, dropout = c.size("decoder_hidden_size"), rate(c, "classifier_dropout_prob")
+    maps = {f"stage_{index}": width for index, width in enumerate(widths, 1)}
     return {
         "decoder": {
             "path": "decode_head",
             "width": inner,
-            **each,
+            "fusion": {"kind": "map_fusion", "path": "", "maps": maps, "names": dict.fromkeys(maps, "linear_projections.{}.proj")},
             "fuse": convolution("linear_fuse", inner * max(1, len(widths)), inner, bias=False),
             "norm": batch_norm("batch_norm", inner),
-            "head": convolution("classifier", inner, labels(c), component="head"),
+            "activation": function("relu"),
+            **({"dropout": {"rate": dropout}} if dropout else {}),
+            "classes": convolution("classifier", inner, labels(c), component="head"),
+            "head": {"kind": "resize"},
         }
     }
 
@@ -211,13 +256,6 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
         reduced=("attention.spatial_reduction", "attention.layer_norm"),
         base="pvt_v2",
     ),
-    "segformer": partial(
-        overlapping,
-        words=SEGFORMER,
-        stage="stages",
-        patch="patch_embeddings",
-        reduced=("attention.sequence_reduction.sequence_reduction", "attention.sequence_reduction.layer_norm"),
-        base="segformer",
-    ),
+    "segformer": segformer,
     "swiftformer": swiftformer,
 }
