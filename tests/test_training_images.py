@@ -223,3 +223,17 @@ def test_a_loss_over_pixels_keeps_logits_at_the_size_of_images() -> None:
     assert plan.saved_for_backward == MAP + MAP + 4
     phases = {phase.name: phase.bytes for phase in plan.phases}
     assert phases["forward_end"] - 3 * phases["loaded"] - plan.saved_for_backward >= MAP + 8 * 3 * 42
+
+
+@pytest.mark.parametrize(("side", "stride", "outputs", "filled"), [(6, 2, 3, 7), (7, 2, 4, 9), (7, 3, 3, 9)])
+def test_same_padding_copies_the_map_into_zeros(side: int, stride: int, outputs: int, filled: int) -> None:
+    """A kernel of three: each window begins at a stride within the map, and the last one ends where the zeros do."""
+    convolution = CONVOLUTION | {"padding": "same", "stride": stride}
+    plan = trained(model({"start": convolution, "norm": NORM}, width=5, image=[side, side]))
+    assert plan.saved_for_backward == 3 * 5 * 4 * (filled**2 + outputs**2) + 8 * 5
+
+
+def test_dropout_in_place_keeps_noise_and_no_mask() -> None:
+    drop = {"kind": "dropout", "rate": 0.2}
+    assert saved({"drop": drop}) - saved({}) == 3 * 5 * 7
+    assert saved({"drop": drop | {"in_place": True}}) - saved({}) == 4 * 3 * 5 * 7

@@ -62,6 +62,14 @@ class MapTape(ABC):
         """The `max` or `average` of windows, at so many positions."""
 
     @abstractmethod
+    def pad(self, x: Value, grid: Sequence[int]) -> Value:
+        """A map with zeros around it, in new memory."""
+
+    @abstractmethod
+    def noise(self, x: Value) -> Value:
+        """Dropout in place, which multiplies with noise of the same format."""
+
+    @abstractmethod
     def resize(self, x: Value, grid: Sequence[int]) -> Value:
         """A map interpolated to another grid."""
 

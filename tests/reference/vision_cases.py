@@ -148,4 +148,20 @@ CASES = [
         FULL,
         (75, 75),
     ),
+    image(
+        "mobilenet_v2",
+        "mobilenet_v2",
+        "MobileNetV2ForImageClassification",
+        {"image_size": 40, "depth_multiplier": 0.25, "expand_ratio": 2},
+        40,
+        PLAIN,
+    ),
+    image(
+        "mobilenet_v2 uneven",
+        "mobilenet_v2",
+        "MobileNetV2ForImageClassification",
+        {"image_size": 75, "depth_multiplier": 0.25, "expand_ratio": 2},
+        75,
+        PLAIN,
+    ),
 ]

@@ -14,7 +14,7 @@ def _types(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-IMAGES = _types("beit clip convnext convnextv2 deit dinov2 dinov2_with_registers resnet segformer siglip swin swinv2 vit")
+IMAGES = _types("beit clip convnext convnextv2 deit dinov2 dinov2_with_registers mobilenet_v2 resnet segformer siglip swin swinv2 vit")
 """Those that see images, equal to the byte at sizes that their patches divide and that they do not."""
 
 PICTURES = _types("gemma3 internvl llava paligemma")

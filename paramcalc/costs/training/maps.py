@@ -74,6 +74,16 @@ class MapRecorder(Recorder):
         made.grid = tuple(grid)
         return made
 
+    def pad(self, x: Value, grid: Sequence[int]) -> Value:
+        """A copy also where there is nothing to add."""
+        made = self.emit("pad", (x,), self.batch * prod(grid), x.width, x.dtype, layout=STRIDED)
+        made.grid = tuple(grid)
+        return made
+
+    def noise(self, x: Value) -> Value:
+        kept = self.kept(x.elements * BYTES[x.dtype], "noise")
+        return self.emit("dropout", (x,), x.tokens, x.width, x.dtype, saved=(kept,), layout=TOKENS_FIRST)
+
     def resize(self, x: Value, grid: Sequence[int]) -> Value:
         x = self.high(x)
         made = self.emit("resize", (x,), self.batch * prod(grid), x.width, x.dtype, layout=STRIDED)

@@ -9,13 +9,16 @@ from typing import Any
 
 from paramcalc.gate.config import Config
 from paramcalc.gate.families.maps import batch_norm, classified, convolution, depthwise, divisible
-from paramcalc.gate.families.pyramid import stages
-from paramcalc.gate.families.recipes import Tree, document, labels, under
+from paramcalc.gate.families.pyramid import function, stages
+from paramcalc.gate.families.recipes import Tree, document, labels, plain_activation, rate, under
+from paramcalc.gate.families.vision import image, mean
 
 STRIDES_1 = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 """MobileNet v1 (Howard et al. 2017, table 1); a stride of 2 doubles the channels."""
 CHANNELS_2 = (16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320)
 """MobileNet v2 (Sandler et al. 2018, table 2), written out."""
+STRIDES_2 = (2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1)
+"""Of its layers behind the stem."""
 STEM, TOP = 32, 1280  # channels before the first layer and behind the last, in v2 and EfficientNet alike
 DEEPLAB = 256  # channels of DeepLab v3+'s head
 
@@ -53,34 +56,70 @@ def mobilenet_1(c: Config) -> Tree:
     return classified(c, parts, "mobilenet_v1", made)
 
 
-def inverted(read: int, inner: int, made: int, *, expands: bool = True, **fields: Any) -> Tree:
+def active(step: Tree, name: str) -> Tree:
+    """A convolution and its norm, with an activation behind where one is named."""
+    return step | ({f"{next(iter(step))}_activation": function(name)} if name else {})
+
+
+def unknown(_: int) -> None:
+    """The padding of a kernel that is not told."""
+
+
+def inverted(
+    read: int,
+    inner: int,
+    made: int,
+    *,
+    act: str = "",
+    pad: Callable[[int], int | str | None] = unknown,
+    stride: int = 1,
+    expands: bool = True,
+    **fields: Any,
+) -> Tree:
     """An inverted residual: out, over pixels, and back."""
-    parts = normed("expand", "expand_1x1", convolution("", read, inner)) if expands else {}
-    parts |= normed("depthwise", "conv_3x3", depthwise("", inner, 3))
-    parts |= normed("reduce", "reduce_1x1", convolution("", inner, made))
+    parts = active(normed("expand", "expand_1x1", convolution("", read, inner, padding=pad(1))), act) if expands else {}
+    parts |= active(normed("depthwise", "conv_3x3", depthwise("", inner, 3, stride=stride, padding=pad(3))), act)
+    parts |= normed("reduce", "reduce_1x1", convolution("", inner, made, padding=pad(1)))
     chain = " ".join(parts)
-    return {**fields, **parts, "flow": [f"{chain} +" if read == made else chain]}
+    return {**fields, **parts, "flow": [f"{chain} +" if read == made and stride == 1 else chain]}
+
+
+def strides_2(c: Config) -> list[int]:
+    """The strides of the layers; where the whole would pass `output_stride`, layers are dilated instead, which is not modelled."""
+    most, now, found = c.size("output_stride", 32), 2, []
+    for stride in STRIDES_2:
+        found.append(1 if now == most else stride)
+        now *= found[-1]
+    return found
 
 
 def mobilenet_2(c: Config) -> Tree:
     """Inverted residuals with thin ends."""
     factor, divisor, least, ratio = scaled(c), c.size("depth_divisible_by"), c.size("min_depth"), c.number("expand_ratio", 6.0)
+    act, same = plain_activation(c, "hidden_act", "relu6"), c.flag("tf_padding", True)
+    strides = strides_2(c)
+    whole = strides == list(STRIDES_2)
 
     def thinned(number: int) -> int:
         return divisible(round(number * factor), divisor, least)
 
+    def pad(side: int) -> int | str:
+        return "same" if same else side // 2
+
     channels, stem = [thinned(number) for number in CHANNELS_2], thinned(STEM)
-    first = inverted(stem, stem, channels[0], expands=not c.flag("first_layer_is_expansion", True), path="conv_stem")
-    first = normed("stem", "first_conv", convolution("", c.size("num_channels"), stem, 3, stride=2)) | first
+    first = inverted(stem, stem, channels[0], act=act, pad=pad, expands=not c.flag("first_layer_is_expansion", True), path="conv_stem")
+    begin = active(normed("stem", "first_conv", convolution("", c.size("num_channels"), stem, 3, stride=2, padding=pad(3))), act)
     chain = first["flow"][0].removesuffix(" +")
-    parts: Tree = {"stem": first | {"flow": [f"stem stem_norm {chain}"]}}
-    for index, (read, made) in enumerate(pairwise(channels), 1):
+    parts: Tree = {"stem": begin | first | {"flow": [f"{' '.join(begin)} {chain}"]}}
+    for index, ((read, made), stride) in enumerate(zip(pairwise(channels), strides, strict=True), 1):
         inner = divisible(round(read * ratio), divisor, least)
-        parts[f"layer_{index}"] = inverted(read, inner, made, path="layer.{}", width=read)
+        parts[f"layer_{index}"] = inverted(read, inner, made, act=act, pad=pad, stride=stride, path="layer.{}", width=read)
     top = TOP if c.flag("finegrained_output", True) and factor < 1 else thinned(TOP)
-    parts |= normed("top", "conv_1x1", convolution("", channels[-1], top))
+    parts |= active(normed("top", "conv_1x1", convolution("", channels[-1], top, padding=pad(1))), act)
     if not c.architecture().endswith("ForSemanticSegmentation"):
-        return classified(c, parts, "mobilenet_v2", top)
+        dropout = rate(c, "classifier_dropout_prob")
+        end = {"pool": mean()} | ({"dropout": {"rate": dropout, "in_place": True}} if dropout else {})
+        return classified(c, parts, "mobilenet_v2", top, top=end, image=image(c) if whole else None)
     head: Tree = {"path": "segmentation_head"}
     for name, read in (("conv_pool", thinned(CHANNELS_2[-1])), ("conv_aspp", thinned(CHANNELS_2[-1])), ("conv_projection", 2 * DEEPLAB)):
         head |= normed(name.removeprefix("conv_"), name, convolution("", read, DEEPLAB))

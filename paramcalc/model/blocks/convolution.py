@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,8 +32,9 @@ class Convolution(Block):
     kernel: Count | list[Count]
     """Its size along each axis; a single number is a convolution over one axis."""
     stride: Count | list[Count] = 1
-    padding: Padding | list[Padding] | None = None
-    """Positions added on each side. Where left out, over more than one axis, none are added to windows that do not overlap, and how
+    padding: Padding | list[Padding] | Literal["same"] | None = None
+    """Positions added on each side; `same`: as many as make outputs of all whole and broken strides, added beforehand (TensorFlow). Where
+    left out, over more than one axis, none are added to windows that do not overlap, and how
     many to others is not known."""
     cut: bool = False
     """Whether positions beyond those of the input are cut off, of which padding makes one for an even kernel (wav2vec 2.0)."""
@@ -73,7 +74,8 @@ class Convolution(Block):
     def axes(self) -> list[Axis]:
         """Kernel, stride and padding along each axis."""
         kernel = self.kernel if isinstance(self.kernel, list) else [self.kernel]
-        stride, padding = (each if isinstance(each, list) else [each] * len(kernel) for each in (self.stride, self.padding or 0))
+        added = 0 if self.padding == "same" else self.padding or 0
+        stride, padding = (each if isinstance(each, list) else [each] * len(kernel) for each in (self.stride, added))
         return list(zip(kernel, stride, padding, strict=True))
 
     @property
@@ -86,8 +88,14 @@ class Convolution(Block):
         """Whether outputs follow from inputs by the stride alone: over one axis, or for patches that do not overlap."""
         return len(self.axes) == 1 or all(kernel == stride and not padding for kernel, stride, padding in self.axes)
 
+    def filled(self, grid: Sequence[int]) -> list[int]:
+        """The grid that `same` makes of another: each window of a stride begins within that."""
+        return [side + max(kernel - (side % stride or stride), 0) for side, (kernel, stride, _) in zip(grid, self.axes, strict=True)]
+
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         outputs = int(Size(self.outputs, "outputs") if self.outputs else at.width)
+        if self.padding == "same":
+            x = tape.pad(x, self.filled(x.grid))
         grid = reduced(x.grid, self.axes) if len(x.grid) == len(self.axes) else ()
         if self.transposed or not (self.divides or (grid and self.padding is not None)):
             raise NotImplementedError("a convolution of this form")

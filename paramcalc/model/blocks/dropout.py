@@ -23,7 +23,10 @@ class Dropout(Block):
     whole: bool = False
     """Whether it zeroes all of a sequence or nothing of it (stochastic depth, Huang et al. 2016), so that the mask is one number each."""
 
+    in_place: bool = False
+    """Whether the framework drops in place, and then keeps noise in the stream's format and no mask."""
+
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         if self.whole:
             return tape.drop_path(x) if self.rate else x
-        return tape.dropout(x, self.rate)
+        return tape.noise(x) if self.in_place and self.rate else tape.dropout(x, self.rate)
