@@ -128,3 +128,8 @@ def test_with_the_kernels_less_is_kept_and_nothing_is_called_exact() -> None:
 def test_kernels_that_no_layer_uses_are_refused() -> None:
     with pytest.raises(UsageError, match="no layer of mapping is computed by flash-linear-attention"):
         plan_training(paramcalc.load(QWEN | {"layer_types": ["full_attention"]}), TrainingJob(seq_len=8, stack="fla"))
+
+
+def test_tokens_that_need_the_state_of_others_are_not_divided_among_ranks() -> None:
+    with pytest.raises(UsageError, match="carry a state from token to token"):
+        plan_training(paramcalc.load(QWEN), TrainingJob(seq_len=128, cp=2))

@@ -35,6 +35,8 @@ PRECISIONS: dict[str, tuple[str, str | None]] = {
 }
 """Format of the weights, and the low format of autocast. `bf16-master` and `fp16-master` step fp32 copies of the weights (DeepSpeed);
 `megatron` does too, and adds gradients up in fp32 buffers that stand from step to step."""
+CARRYING = ("linear_attention", "recurrent", "state_space")
+"""Components of blocks whose tokens need the state that those before them leave behind."""
 MASTERS = ("bf16-master", "fp16-master", "megatron")
 TRANSFORMERS, FLA, MAMBA, MEGATRON = STACKS = ("transformers", "fla", "mamba-ssm", "megatron")
 """Whose operations and kernels a model is trained with: what is kept for the backward pass depends on them."""
@@ -161,6 +163,9 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     if job.stack == MAMBA and not any(block.packaged for block, _ in architecture.blocks()):
         hint = "leave --stack out"
         raise UsageError(f"no layer of {architecture.name} is computed by mamba-ssm in a way that is known", place="stack", hint=hint)
+    if job.cp > 1 and any(type(block).home in CARRYING for block, _ in architecture.blocks()):
+        what = "context parallelism of layers that carry a state from token to token"
+        raise UsageError(f"{what} is not modelled", place="cp", hint="--zero 3 --dp")
     recipe = Recipe(
         weights="fp32" if job.prepare_kbit and scheme.method != "none" else weights,
         autocast=low,
