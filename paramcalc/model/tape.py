@@ -204,6 +204,7 @@ class Tape(MapTape, RecurrentTape):
         upcast: bool = True,
         wide_scores: bool = False,
         ungrouped: bool = False,
+        chosen: bool = False,
         handed: bool = False,
         plain: bool = False,
         floored: bool = False,

@@ -36,11 +36,15 @@ TEXTS = _types(
 LINEAR = _types("bailing_hybrid kimi_linear minimax olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next")
 """Those with linear attention, in the same way."""
 
+LATENT = _types("axk1 axk2 deepseek_v32 glm_moe_dsa youtu")
+"""Those with latent attention, some with indexers, which keep nothing."""
+
 EXACT = (
     IMAGES
     | TEXTS
     | RECURRENT
     | LINEAR
+    | LATENT
     | SOUND
     | _types(
         """afmoe arcee bart bert bert-generation blenderbot bloom camembert codegen cohere cohere2 ctrl cwm data2vec-text

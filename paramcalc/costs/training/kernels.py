@@ -26,6 +26,8 @@ class Mask(NamedTuple):
     """Tokens that it sees at most, where the sequence is longer."""
     handed: bool = False
     """Whether a layer is handed the mask by position, which checkpointing keeps."""
+    chosen: bool = False
+    """Whether the layer makes a mask of its own of what an indexer chose."""
     blocks: bool = False
     """Whether tokens of an image see each other, in each sequence others."""
 
@@ -89,6 +91,7 @@ class AttentionRecorder(RecurrenceRecorder):
         upcast: bool = True,
         wide_scores: bool = False,
         ungrouped: bool = False,
+        chosen: bool = False,
         handed: bool = False,
         plain: bool = False,
         floored: bool = False,
@@ -96,7 +99,7 @@ class AttentionRecorder(RecurrenceRecorder):
         padding: bool = False,
     ) -> Value:
         parts = Heads(query, key, value, heads, kv_heads)
-        mask = Mask(causal, window if window and self.length > window else None, handed, blocks)
+        mask = Mask(causal, window if window and self.length > window else None, handed, chosen, blocks)
         bias = self.position_bias(parts, relative) if relative else None
         eager = self.implementation == EAGER or (plain and self.implementation == SDPA)
         if wide_scores and eager:
@@ -195,6 +198,8 @@ class AttentionRecorder(RecurrenceRecorder):
         masked = mask.window is not None or mask.blocks or longer
         if bias is not None:
             bias = self._bias_mask(bias, causal=mask.causal)
+        elif mask.chosen:
+            bias = self.fresh(self.batch * self.length, self.source_length(parts.key), "bool", "mask of chosen tokens")
         elif masked:
             length = self.source_length(parts.key)
             rows, kind = (self.batch * self.length, "blocks") if mask.blocks else (self.length, "window")

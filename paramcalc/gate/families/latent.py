@@ -92,7 +92,9 @@ def axk2(c: Config) -> Tree:
 
     def gate(path: str) -> Tree:
         size, names = c.size("gated_norm_rank"), {"up_proj": "fc1", "down_proj": "fc2"}
-        return tree(kind="feed_forward", path=f"{path}.mlp", size=size, gated=False, names=names, activation="silu", component="norm")
+        return tree(
+            kind="feed_forward", path=f"{path}.mlp", size=size, gated=False, weighs=True, names=names, activation="silu", component="norm"
+        )
 
     def layout(network: str) -> Layout:
         first, second = LLAMA.norms
@@ -107,7 +109,7 @@ def axk2(c: Config) -> Tree:
             gates["gate_2"] = gate("post_attention_layernorm")
         return gates | indexer(c, sight)
 
-    attend = partial(latent, needs_rank=True, q_gate=True)
+    attend = partial(latent, needs_rank=True, q_gate=True, indexed=True)
     return decoder(c, attend=attend, feed=PLAIN, experts=DEEPSEEK, feeds=stepped_after, sees=everywhere_full, layout=layout, beside=beside)
 
 
@@ -194,7 +196,7 @@ def mistral_large4(c: Config) -> Tree:
 
 
 V3 = partial(decoder, attend=latent, feed=PLAIN, experts=DEEPSEEK)
-DSA = partial(V3, attend=partial(latent, needs_rank=True), beside=indexer)
+DSA = partial(V3, attend=partial(latent, needs_rank=True, indexed=True), beside=indexer)
 
 FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "axk1": axk1,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from paramcalc.model.activations import Activation
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import WEIGHT, Row, linear
+from paramcalc.model.tape import FP32
 from paramcalc.words.sizes import Size
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class FeedForward(Block):
     """Both are the stream's width where left out."""
     scaled: bool = False
     """Whether its gate is multiplied by a constant (Falcon-H1's µP)."""
+    weighs: bool = False
+    """Whether what it reads, times the sigmoid of its output in fp32, is what it hands on (A.X K2's gated norms)."""
     dropout: Share = 0.0
     """Of its output, before it is added to the stream."""
     activation_dropout: Share = 0.0
@@ -61,4 +64,7 @@ class FeedForward(Block):
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
         made = tape.feed_forward(x, self.activation, gated=self.gated, fused=self.fused, clamped=self.clamped, scaled=self.scaled)
         inner = tape.dropout(made, self.activation_dropout)
-        return tape.dropout(tape.linear("down_proj", inner), self.dropout)
+        made = tape.linear("down_proj", inner)
+        if self.weighs:
+            return tape.cast(tape.multiply(x, tape.unary("sigmoid", tape.cast(made, FP32))), x.dtype)
+        return tape.dropout(made, self.dropout)

@@ -47,6 +47,8 @@ class MLA(Block):
     """Whether queries and an output gate come from one matrix that reads two latents of queries side by side (A.X K2)."""
     rotary: bool = True
     """Whether queries and the shared key are rotated by position; Kimi Linear's are not."""
+    indexed: bool = False
+    """Whether an indexer beside it chooses which tokens each sees."""
     rope_norm: bool = False
     """Whether the shared rotary key has a norm (dots 3)."""
     sinks: bool = False
@@ -90,11 +92,10 @@ class MLA(Block):
             yield CacheRow("rope_key", (n.rope_dim,), window=self.window, expanded=(n.heads, n.rope_dim))
 
     def forward(self, tape: Tape, x: Value, at: Place) -> Value:
-        if self.q_gate or self.rope_norm or self.query_dim or self.reuses or not self.rope_dim:
+        if self.rope_norm or self.query_dim or self.reuses or not self.rope_dim:
             raise NotImplementedError("latent attention of this form")
         heads, nope, rope, v_dim = self.heads, self.nope_dim, self.rope_dim, self.v_dim
-        latent = tape.rms_norm(tape.linear("q_a_proj", x), name="q_a_layernorm.weight") if self.q_rank else x
-        query = tape.linear("q_b_proj" if self.q_rank else "q_proj", latent)
+        query, beside = self._queries(tape, x)
         joint = tape.linear("kv_a_proj_with_mqa", x)
         turned = tape.slice(joint, rope)
         if self.rotary:
@@ -114,9 +115,24 @@ class MLA(Block):
             window=self.window,
             dropout=self.dropout,
             sinks=tape.weight("sinks") if self.sinks else None,
+            chosen=self.indexed,
         )
+        if beside is not None:
+            mixed = tape.cast(tape.multiply(mixed, tape.unary("sigmoid", tape.cast(beside, FP32))), mixed.dtype)
         if self.gate_proj:
             gate = tape.linear("gate_proj", x)
             gate = tape.unary("sigmoid", tape.cast(gate, FP32) if self.gate_wide else gate)
             mixed = tape.multiply(mixed, tape.cast(gate, x.dtype) if self.gate_wide else gate)
         return tape.linear("o_proj", mixed)
+
+    def _queries(self, tape: Tape, x: Value) -> tuple[Value, Value | None]:
+        """Queries, and the output gate that one matrix makes beside them."""
+        if not self.q_rank:
+            return tape.linear("q_proj", x), None
+        raw = tape.linear("q_a_proj", x)
+        latent = tape.rms_norm(raw, name="q_a_layernorm.weight")
+        if not self.q_gate:
+            return tape.linear("q_b_proj", latent), None
+        both = tape.linear("q_gate_proj", tape.join(latent, raw))
+        gates = self.heads * self.v_dim
+        return tape.slice(both, both.width - gates), tape.copy(tape.slice(both, gates))
