@@ -158,14 +158,7 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     adapters = job.adapter_dtype or "fp32"
     if job.autocast:
         low = low or "bf16"
-    if job.stack == FLA:
-        _has_kernels(architecture)
-    if job.stack == MAMBA and not any(block.packaged for block, _ in architecture.blocks()):
-        hint = "leave --stack out"
-        raise UsageError(f"no layer of {architecture.name} is computed by mamba-ssm in a way that is known", place="stack", hint=hint)
-    if job.cp > 1 and any(type(block).home in CARRYING for block, _ in architecture.blocks()):
-        what = "context parallelism of layers that carry a state from token to token"
-        raise UsageError(f"{what} is not modelled", place="cp", hint="--zero 3 --dp")
+    _suits(job, architecture)
     recipe = Recipe(
         weights="fp32" if job.prepare_kbit and scheme.method != "none" else weights,
         autocast=low,
@@ -191,6 +184,19 @@ def settle(job: TrainingJob, architecture: Architecture) -> Settings:
     if architecture.model_type not in checked.PICTURES:
         shown = [row for row in shown if row.name != "images"]
     return Settings(job, method, recipe, scheme, length, (*shown, *senses), tuple(warnings), size)
+
+
+def _suits(job: TrainingJob, architecture: Architecture) -> None:
+    """Refuse kernels that no layer is computed by, and tokens divided where layers need those before them."""
+    blocks = [block for block, _ in architecture.blocks()]
+    if job.stack == FLA:
+        _has_kernels(architecture)
+    if job.stack == MAMBA and not any(block.packaged for block in blocks):
+        hint = "leave --stack out"
+        raise UsageError(f"no layer of {architecture.name} is computed by mamba-ssm in a way that is known", place="stack", hint=hint)
+    if job.cp > 1 and any(type(block).home in CARRYING for block in blocks):
+        what = "context parallelism of layers that carry a state from token to token"
+        raise UsageError(f"{what} is not modelled", place="cp", hint="--zero 3 --dp")
 
 
 def _has_kernels(architecture: Architecture) -> None:
