@@ -116,6 +116,7 @@ def test_every_method_has_a_plan(name: str) -> None:
         ({"batch_size": 0}, "at least 1"),
         ({"offload": "disk"}, "unknown offload"),
         ({"prepare_kbit": True}, "quantized base"),
+        ({"method": "prefix", "checkpointing": "full"}, "PEFT refuses"),
         ({"bits": 4}, "belongs to a format"),
         ({"precision": "bf16-master", "method": "lora"}, "own format"),
         ({"loss": "fused", "method": "lora", "lora_targets": "lm_head"}, "plain output matrix"),

@@ -317,6 +317,8 @@ def _fits_together(job: TrainingJob, method: str, scheme: Scheme) -> None:
         raise UsageError("qlora needs a quantized base", place="quant", hint="--quant nf4-dq, or --method lora")
     if job.ep > 1 and (job.dp * job.tp) % job.ep:
         raise UsageError(f"experts over {job.ep} ranks, of which there are {job.dp * job.tp}", place="ep", hint=f"--dp {job.ep}")
+    if method == "prefix" and job.checkpointing == "full":
+        raise UsageError("PEFT refuses prefix tuning under gradient checkpointing", place="checkpointing", hint="none, or --method prompt")
     if job.prepare_kbit and not quantized:
         raise UsageError("prepare_kbit prepares a quantized base, and this one is not", place="prepare_kbit", hint="--method qlora")
     if job.stack == MEGATRON and (method != "full" or PRECISIONS[job.precision][1] or job.autocast):
