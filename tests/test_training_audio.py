@@ -96,3 +96,8 @@ def test_sound_is_not_divided() -> None:
 def test_virtual_tokens_beside_sound_are_refused(method: str) -> None:
     with pytest.raises(UsageError, match="virtual tokens beside sound"):
         plan(audio_seconds=0.05, seq_len=5, method=method)
+
+
+def test_an_encoder_that_is_not_known_is_refused_before_anything_is_asked_of_it() -> None:
+    with pytest.raises(UsageError, match="the activations of wavlm are not known"):
+        plan({"model_type": "wavlm", "architectures": ["WavLMForCTC"]})

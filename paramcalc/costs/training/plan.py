@@ -113,8 +113,8 @@ class TrainingPlan(NamedTuple):
 def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) -> TrainingPlan:
     """Plan a training run. Raises UsageError where it cannot be run, or is not understood."""
     architecture.must_run()
-    settings = settle(job, architecture)
     checked.refuse_unknown(architecture.model_type)
+    settings = settle(job, architecture)
     everyone = list(ranks(architecture, settings))
     worst = max(everyone, key=lambda rank: max(sum(moment.values()) for moment in moments(rank).values()))
     found = moments(worst)
