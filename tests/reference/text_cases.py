@@ -186,7 +186,7 @@ CASES = [
     tiny("openai-gpt", "", EAGER),
     tiny("roformer", "", EAGER),
     tiny("cohere_compass_text", head_dim=8),
-    tiny("nomic_bert"),
+    tiny("nomic_bert", head_dim=8),
     tiny("gte"),
     tiny("jina_embeddings_v3"),
 ]

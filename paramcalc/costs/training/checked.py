@@ -28,8 +28,8 @@ RECURRENT = _types("bamba falcon_h1 falcon_mamba granitemoehybrid jamba lfm2_moe
 
 TEXTS = _types(
     """apertus aria_text big_bird biogpt blenderbot-small cohere_compass_text dbrx diffllama esm falcon fnet gemma4_text
-    gemma4_unified_text granite_swa granitemoe_swa jetmoe jina_embeddings_v3 layoutlm llama4_text luke m2m_100 ministral3
-    modernbert-decoder mvp nanochat openai-gpt roc_bert tapas ultrabert xglm"""
+    gemma4_unified_text granite_swa granitemoe_swa gte jetmoe jina_embeddings_v3 layoutlm llama4_text luke m2m_100 ministral3
+    modernbert-decoder mvp nanochat nomic_bert openai-gpt roc_bert tapas ultrabert xglm"""
 )
 """Those of text whose layers compute more than their parameters show."""
 
@@ -62,21 +62,24 @@ EXACT = (
 
 NEAR = _types(
     """albert bigbird_pegasus bitnet cohere2_moe exaone_moe flaubert
-    flint gte kolibri1 laguna mimo_v2_flash moshi nomic_bert roformer
+    flint kolibri1 laguna mimo_v2_flash moshi roformer
     solar_open trocr xlm"""
 )
 """Within 1 %: tables of positions that are made for each layer, indices, scores of routers."""
 
 OTHER = _types(
     """convbert doge fsmt funnel
-    ibert longformer minimax_m3_vl_text mobilebert mra
+    ibert longformer mobilebert mra
     neomme nystromformer pegasus_x prophetnet wavlm yoso zamba zamba2"""
 )
 """More than 1 % off: their layers compute more than their parameters show."""
 
 
-ASSUMED = {"switch_transformers": "activations assume that no token is dropped for want of an expert's capacity"}
-"""What the figures of a type take for granted, where the load of experts decides; equal to the byte where it is so."""
+ASSUMED = {
+    "minimax_m3_vl_text": "activations of layers whose attention an indexer steers are those of full attention without it",
+    "switch_transformers": "activations assume that no token is dropped for want of an expert's capacity",
+}
+"""What the figures of a type take for granted; equal to the byte where it is so."""
 
 
 def refuse_unknown(model_type: str | None) -> None:

@@ -168,7 +168,8 @@ def post_norm(c: Config, *, style: Style, bias: bool = False, feed: str = "gated
     Embeddings 3 (Sturua et al. 2024)."""
     drop = rate(c, "hidden_dropout_prob")
     attend = attention(c, dropout="attention_probs_dropout_prob", bias=bias or None, output_dropout=drop)
-    network = gated(c, dropout=drop, bias=["down"] if feed == "gated" and bias else None)
+    inner = drop if c.model_type == "gte" else None
+    network = gated(c, dropout=drop, activation_dropout=inner, bias=["down"] if feed == "gated" and bias else None)
     if feed == "plain":
         network |= {"gated": False, "bias": True, "names": {"up_proj": "fc1", "down_proj": "fc2"}}
     one = {

@@ -38,10 +38,10 @@ LAYER_NORMS: dict[str, frozenset[str]] = {
 
 STREAM_SOFTMAX = _types(
     """albert bart bert bert-generation big_bird bigbird_pegasus biogpt blenderbot blenderbot-small camembert ctrl
-    data2vec-audio data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss hubert internvl_vision
+    data2vec-audio data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss gte hubert internvl_vision
     jina_embeddings_v3 llama4 llama4_text longt5 luke m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen mvp
-    nllb-moe openai-gpt pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert roformer switch_transformers t5
-    tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
+    nllb-moe nomic_bert openai-gpt pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert roformer
+    switch_transformers t5 tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
@@ -133,7 +133,8 @@ NORMALIZED = _types("bailing_hybrid kimi_linear")
 KEPT_TYPES = _types("big_bird fnet")
 """Model types that keep their token types as a buffer."""
 PER_TOKEN_TYPES = _types(
-    """camembert data2vec-text jina_embeddings_v3 layoutlm luke roberta roberta-prelayernorm roformer xlm-roberta xlm-roberta-xl xmod"""
+    """camembert data2vec-text gte jina_embeddings_v3 layoutlm luke nomic_bert roberta roberta-prelayernorm roformer
+    xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types that make token types for each token."""
 
