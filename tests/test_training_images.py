@@ -237,3 +237,10 @@ def test_dropout_in_place_keeps_noise_and_no_mask() -> None:
     drop = {"kind": "dropout", "rate": 0.2}
     assert saved({"drop": drop}) - saved({}) == 3 * 5 * 7
     assert saved({"drop": drop | {"in_place": True}}) - saved({}) == 4 * 3 * 5 * 7
+
+
+@pytest.mark.parametrize(("kind", "name"), [("vit", "ViTForMaskedImageModeling"), ("beit", "BeitForMaskedImageModeling")])
+def test_masked_image_modelling_is_refused(kind: str, name: str) -> None:
+    """What stands in for hidden patches is mixed into the stream, which was not compared."""
+    with pytest.raises(UsageError, match="mask_token"):
+        trained(paramcalc.load({"model_type": kind, "architectures": [name], "use_mask_token": True}))

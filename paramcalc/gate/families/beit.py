@@ -77,7 +77,8 @@ def beit(c: Config, spelling: Spelling = BEIT) -> Tree:
         "cls_token": token("embeddings.cls_token", 1, 1, width) | {"joins": True},
     }
     if c.flag("use_mask_token"):
-        parts["mask_token"] = mask_token("embeddings.mask_token", 1, 1, width)
+        hidden = token if task == "masked_image" else mask_token
+        parts["mask_token"] = hidden("embeddings.mask_token", 1, 1, width)
     if c.flag("use_absolute_position_embeddings"):
         parts["position"] = {"rows": patches(c) + 1, "bare": True, "path": "embeddings.position_embeddings"}
     if c.flag("use_shared_relative_position_bias"):

@@ -63,7 +63,7 @@ def vit(
     parts: Tree = {"patches": patch(c, "embeddings.patch_embeddings.projection")}
     parts |= {name: token(f"embeddings.{name}", 1, 1, width) | {"joins": True} for name in tokens}
     if task == "masked_image":
-        parts["mask_token"] = mask_token("embeddings.mask_token", 1, 1, width)
+        parts["mask_token"] = token("embeddings.mask_token", 1, 1, width)
     rows = number + len(tokens)
     parts["position"] = tree(type=None if trained else "fixed", rows=rows, bare=True, path="embeddings.position_embeddings")
     bias = True if c.flag("qkv_bias", True) else ["o"]
