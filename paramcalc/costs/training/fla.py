@@ -10,7 +10,7 @@ from paramcalc.model.tape import FP32, TOKENS_FIRST, Value
 
 class FlaTape(ModelTape):
     """Records the delta rules and their convolution as one operation each. What they keep is read from flash-linear-attention
-    0.5.2 (`ChunkGatedDeltaRuleFunction`, `ChunkKDAFunction`) and causal-conv1d 1.5 (`CausalConv1dFn`); nothing was run. All else
+    0.5.2 (`ChunkGatedDeltaRuleFunction`, `ChunkKDAFunction`) and causal-conv1d 1.6.1 (`CausalConv1dFn`); nothing was run. All else
     is as ever: the gated norm is transformers' own."""
 
     def causal_convolution(self, name: str, x: Value, kernel: int, activation: str | None = None, *, module: bool = False) -> Value:
