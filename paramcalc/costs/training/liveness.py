@@ -24,9 +24,13 @@ class Meter:
         self.at_peak: Bytes = {}
 
     def add(self, term: str, size: int) -> None:
+        self.begin(term, size)
+        self.touch()
+
+    def begin(self, term: str, size: int) -> None:
+        """Something that is there before the first moment."""
         self.live[term] = self.live.get(term, 0) + size
         self.total += size
-        self.touch()
 
     def drop(self, term: str, size: int) -> None:
         self.live[term] -= size
@@ -36,8 +40,7 @@ class Meter:
         """Remember this moment if it is the fullest yet; `more` bytes of workspace live only now."""
         if self.total + more > self.peak:
             self.peak = self.total + more
-            self.at_peak = dict(self.live)
-            self.at_peak[WORKSPACE] = self.at_peak.get(WORKSPACE, 0) + more
+            self.at_peak = {**self.live, WORKSPACE: self.live.get(WORKSPACE, 0) + more}
 
 
 class Scene(NamedTuple):
@@ -158,7 +161,8 @@ class Backward:
         if scene.holds_entry and scene.entry is not None:
             self.uses[scene.entry.storage] = self.uses.get(scene.entry.storage, 0) + 1
         for storage in {*self.uses, *scene.held}:
-            self.meter.add(scene.term(storage, self.kept), storage.bytes)
+            self.meter.begin(scene.term(storage, self.kept), storage.bytes)
+        self.meter.touch()
         self.waiting = -1
         """Bytes of gradients that are there when a kept tensor is first asked for: a checkpoint then runs its layer again."""
         if scene.exit.needs_grad:

@@ -115,9 +115,8 @@ def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) 
     architecture.must_run()
     checked.refuse_unknown(architecture.model_type)
     settings = settle(job, architecture)
-    everyone = list(ranks(architecture, settings))
-    worst = max(everyone, key=lambda rank: max(sum(moment.values()) for moment in moments(rank).values()))
-    found = moments(worst)
+    everyone = [(rank, moments(rank)) for rank in ranks(architecture, settings)]
+    worst, found = max(everyone, key=lambda each: max(sum(moment.values()) for moment in each[1].values()))
     steps = {name: found[name] for name in PHASES if name in found}
     peak = max((name for name in steps if name != FIRST), key=lambda name: sum(steps[name].values()))
     terms = [_term(name, steps[peak][name], worst, settings) for name in TERMS if steps[peak].get(name)]
@@ -130,7 +129,7 @@ def plan_training(architecture: Architecture, job: TrainingJob = TrainingJob()) 
         peak_phase=peak,
         saved_for_backward=worst.passes.saved,
         kept=tuple(worst.passes.kept),
-        trained=everyone[0].trained,
+        trained=worst.trained,
         host=worst.host,
         rank=worst.name,
         not_modelled=not_modelled(settings, worst),
