@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import paramcalc
+from paramcalc.costs.training import checked
 from paramcalc.costs.training.job import TrainingJob
 from paramcalc.costs.training.plan import plan_training
 from paramcalc.words.errors import UsageError
@@ -74,3 +75,9 @@ def test_an_encoder_on_its_own_is_a_stream_too() -> None:
     plan = plan_training(paramcalc.load(config), TrainingJob(seq_len=5))
     assert plan.saved_for_backward
     assert any("loss" in text for text in plan.not_modelled)
+
+
+@pytest.mark.parametrize(("model_type", "says"), [("llama", ""), ("bitnet", "within 5 % of the reference"), (None, "were not compared")])
+def test_a_type_that_is_not_equal_to_the_reference_says_so(model_type: str | None, says: str) -> None:
+    assert says in checked.about(model_type)
+    assert bool(says) == bool(checked.about(model_type))

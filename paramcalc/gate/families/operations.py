@@ -41,7 +41,7 @@ STREAM_SOFTMAX = _types(
     data2vec-audio data2vec-text distilbert electra ernie esm falcon gpt2 gpt_oss gte hubert internvl_vision
     jina_embeddings_v3 llama4 llama4_text longt5 luke m2m_100 marian mbart mimo_v2_flash mobilebert mt5 musicgen mvp
     nllb-moe nomic_bert openai-gpt pegasus plbart pop2piano roberta roberta-prelayernorm roc_bert roformer
-    switch_transformers t5 tapas umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
+    switch_transformers t5 tapas trocr umt5 unispeech unispeech-sat wav2vec2 whisper xglm xlm-roberta xlm-roberta-xl xmod"""
 )
 """Model types whose plain attention takes its softmax in the format of its inputs, not in fp32."""
 
