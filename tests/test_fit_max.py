@@ -117,7 +117,7 @@ def test_more_than_the_model_was_made_for_is_said() -> None:
     found = solved(DENSE, cards_named("24GB"), "context", {})
     assert found.model_limit == 4096
     assert found.boundary.value > 4096
-    assert any("the model was made for 4,096" in remark for remark in found.remarks)
+    assert sum("4,096 that the model was made for" in warning for warning in found.to_dict()["warnings"]) == 1
 
 
 def test_a_prompt_is_cut_where_the_context_is_shorter() -> None:

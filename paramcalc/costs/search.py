@@ -148,10 +148,7 @@ def most(architecture: Architecture, cards: Cards, placement: Placed, solve: str
     found = largest(fits)
     value = max(1, found.value)
     after = plans.get(value + 1) if found.value else None
-    limit = _limit(architecture, job, option)
     remarks = []
-    if limit is not None and found.value > limit:
-        remarks.append(f"memory holds {found.value:,} tokens; the model was made for {limit:,}")
     if not found.bounded:
         remarks.append(f"memory does not bound it: {found.value:,} is where the search stops")
     plan = plans[value] if value in plans else weigh(architecture, with_number(job, option, value))
@@ -164,7 +161,7 @@ def most(architecture: Architecture, cards: Cards, placement: Placed, solve: str
         found,
         plan,
         None if after is None else after.total,
-        limit,
+        _limit(architecture, job, option),
         tuple(remarks),
         placement.usual,
     )
