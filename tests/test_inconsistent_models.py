@@ -100,3 +100,20 @@ def test_a_kind_of_layer_that_has_no_mask_is_counted_and_cannot_run() -> None:
     config = LLAMA | {"model_type": "qwen2", "num_key_value_heads": 7, "layer_types": ["full_attention", "linear_attention"]}
     model = paramcalc.load(config | {"architectures": ["Qwen2ForCausalLM"]})
     assert model.inconsistent == ["layer_types names linear_attention, for which there is no attention mask"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "total", "norms"),
+    [
+        ({"num_attention_heads": 6, "num_key_value_heads": 3}, 79_612, (64, 30)),
+        ({"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 16}, 105_728, (64, 32)),
+        ({"num_attention_heads": 8, "num_key_value_heads": 4}, 81_152, (64, 32)),
+    ],
+    ids=["a rest", "a head_dim of its own", "one that could run"],
+)
+def test_olmoes_norms_are_made_for_heads_of_an_even_part_of_the_width(changed: dict[str, Any], total: int, norms: tuple[int, int]) -> None:
+    """Totals as transformers 5.23 builds them, on the meta device; the heads' own size is another in the first two."""
+    config = {"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "vocab_size": 50, "hidden_size": 64, "intermediate_size": 32}
+    counts = paramcalc.count(config | {"num_hidden_layers": 2, "num_experts": 4, "num_experts_per_tok": 2} | changed)
+    assert counts.total == total
+    assert [row.shape for row in counts.rows if row.name.endswith(("q_norm.weight", "k_norm.weight"))] == [(norm,) for norm in norms]

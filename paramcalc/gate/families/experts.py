@@ -37,6 +37,17 @@ def dots1_windows(c: Config) -> list[str]:
     return windows(c, lambda index: index >= start and window_size(c) is not None)
 
 
+def olmoe_attention(c: Config, word: str = "global") -> Tree:
+    """OLMoE's norms of queries and keys are made for heads of width / heads, whatever the heads' own size is."""
+    made = attention(c, word, qk_norm="full")
+    width, kv_heads = c.size("hidden_size"), made.get("kv_heads") or made["heads"]
+    sizes = [width, width // made["heads"] * kv_heads]
+    if sizes == [made["heads"] * made["head_dim"], kv_heads * made["head_dim"]]:
+        return made
+    c.inconsistent("num_attention_heads", f"({made['heads']}) of {made['head_dim']} do not make up hidden_size ({width})")
+    return made | {"qk_norm_sizes": sizes}
+
+
 def hunyuan_shared(c: Config) -> Tree:
     """Hunyuan 3's shared experts; where there are none, the reference makes one of the dense layers' size."""
     number = c.optional("num_shared_experts", least=0)
@@ -104,7 +115,7 @@ FAMILIES: dict[str, Callable[[Config], Tree]] = {
     "mellum": partial(PLAINLY, attend=QWEN3, experts=mixture, feeds=partial(sparse_after, 0, words="mlp_layer_types")),
     "minimax_m2": partial(decoder, attend=partial(UNBIASED, qk_norm="full"), experts=OF_ITS_SIZE),
     "mixtral": partial(decoder, attend=UNBIASED, experts=OF_ITS_SIZE, sees=everywhere),
-    "olmoe": partial(decoder, attend=partial(attention, qk_norm="full", exact=True), experts=OF_ITS_SIZE),
+    "olmoe": partial(decoder, attend=olmoe_attention, experts=OF_ITS_SIZE),
     "qwen2_moe": partial(
         PLAINLY,
         attend=partial(attention, bias="qkv_bias", out_bias=False),

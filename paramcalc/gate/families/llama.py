@@ -71,14 +71,13 @@ def attention(
     out_bias: str | bool | None = None,
     own_dim: bool = True,
     rounded: bool = False,
-    exact: bool = False,
     **fields: Any,
 ) -> Tree:
     """Rotary attention; `word` says what it sees: `global`, `local` (a sliding window) or `chunked`."""
     return tree(
         kind="attention",
         path="self_attn",
-        **heads(c, own_dim=own_dim, rounded=rounded, exact=exact),
+        **heads(c, own_dim=own_dim, rounded=rounded),
         bias=biases(c, bias, out_bias),
         window=window_size(c) if word == "local" else None,
         chunk=c.optional("attention_chunk_size") if word == "chunked" else None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from paramcalc.model.parts import Block, Count, Place, Share
 from paramcalc.model.rows import CacheRow, Row, linear, norm
@@ -61,6 +63,8 @@ class Attention(Block):
     """How the reference writes that norm (see `norm`)."""
     qk_norm_gain: bool = True
     """Whether that norm has a gain; Llama 4's has none."""
+    qk_norm_sizes: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    """What the norms over all heads of queries and of keys are made for, where that is not what they are handed (OLMoE)."""
     v_norm: bool = False
     """Whether values are normalised too, without a gain (Gemma 4)."""
     norm_last: bool = False
@@ -189,6 +193,8 @@ class Attention(Block):
 
     def _qk_norm(self, name: str, heads: Size, head_dim: Size) -> Iterator[Row]:
         size = heads * head_dim if self.qk_norm == "full" else head_dim
+        if self.qk_norm_sizes:
+            size = Size(self.qk_norm_sizes[name == "k_norm"], f"qk_norm_sizes.{name}")
         for row in norm(name, size, bias=self.qk_norm_bias, scale=self.qk_norm_gain):
             if self.qk_norm == "heads":
                 yield row._replace(shape=(heads, head_dim))
