@@ -111,3 +111,17 @@ def test_every_family_in_the_index_is_there() -> None:
 
 def test_the_families_are_most_of_what_the_reference_knows() -> None:
     assert len(TYPES) >= 450
+
+
+FOREIGN = [json.loads(line) for line in (GOLDEN.parent / "foreign_sizes.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("model_type", sorted({row["family"] for row in FOREIGN}))
+def test_a_size_that_a_class_knows_nothing_of_changes_nothing(model_type: str) -> None:
+    """BERT has no KV heads whatever its config says; OLMoE does not declare a head_dim, and takes it all the same."""
+    wrong = []
+    for row in (row for row in FOREIGN if row["family"] == model_type):
+        config = json.loads(json.dumps(tasks_of(model_type)[row["task"]]["tiny"]["config"]))
+        (config if row["inside"] is None else config[row["inside"]])[row["key"]] = row["size"]
+        wrong += [f"{row}: {line}" for line in unlike(config, {"total": row["total"]})]
+    assert not wrong

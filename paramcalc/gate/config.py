@@ -16,6 +16,10 @@ from paramcalc.words.sizes import MAX_SIZE
 _MISSING: Any = object()
 
 
+SIZES_OF_SOME = frozenset(["head_dim", "num_key_value_heads", "intermediate_size"])
+"""Sizes that some classes have and others do not, whatever a config of theirs says."""
+
+
 class Defaults(NamedTuple):
     """What a config class of the reference implementation takes where a config is silent (recorded, see `source`)."""
 
@@ -29,6 +33,8 @@ class Defaults(NamedTuple):
     source: str
     merged: frozenset[str] = frozenset()
     """Sub-configs that take what the class around them has for them even where the input has something of them."""
+    reads: frozenset[str] = frozenset()
+    """Keys that the class does not declare and the model takes all the same."""
     divides: bool = False
     """Whether the class refuses heads that do not divide the width."""
 
@@ -42,7 +48,7 @@ def defaults_of(model_type: str) -> Defaults:
     except (FileNotFoundError, OSError, ValueError):
         return Defaults({}, {}, {}, frozenset(), "")
     parts, fixed = record.get("parts", {}), frozenset(record.get("fixed", ()))
-    about = {"merged": frozenset(record.get("merged", ())), "divides": record.get("divides", False)}
+    about = {key: frozenset(record.get(key, ())) for key in ("merged", "reads")} | {"divides": record.get("divides", False)}
     return Defaults(record["defaults"], record.get("aliases", {}), parts, fixed, record.get("source", ""), **about)
 
 
@@ -231,7 +237,7 @@ class Config:
         """The value as it stands: given, or the class's default where that may be taken."""
         found, where, names = _MISSING, "", self._names(key)
         for name in names:
-            if name in self.given:
+            if name in self.given and not self._foreign(name):
                 self.used.add(name)
                 if found is not _MISSING and found != self.given[name] and self.given[name] is not None and found is not None:
                     self._disagree(name, where)
@@ -245,6 +251,14 @@ class Config:
                 if name in values:
                     return self._default(key, values[name])
         return None
+
+    def _foreign(self, name: str) -> bool:
+        """Whether a config states a size that its class knows nothing of: the reference does not look at it, be it there."""
+        known = self.defaults
+        if self.spec or name not in SIZES_OF_SOME or not known.values:
+            return False
+        own = known.values.keys() | known.aliases.keys() | set(known.aliases.values()) | known.reads | self.declared
+        return name not in own
 
     def _disagree(self, name: str, where: str) -> None:
         """Two names of one key say different things: of a config the reference takes the first."""

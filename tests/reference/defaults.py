@@ -14,6 +14,7 @@ Runs in the reference environment (see the README here), never as part of paramc
   the defaults of its type alone, as the library does, unless it is one of `merged`.
 - `fixed`: the parts whose class does not depend on the `model_type` written inside them.
 - `merged`: the parts of which a given one has this class's values where it is silent, too.
+- `reads`: keys that the class does not declare and its models take all the same, as `foreign.py` recorded.
 - `divides`: true where the class refuses heads that do not divide the width.
 - `note`: why the class could not be built with its defaults, if so.
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 
 import transformers
@@ -162,6 +164,19 @@ def merges(cls: type[PreTrainedConfig], key: str, part: PreTrainedConfig) -> boo
         return False
 
 
+@cache
+def foreign() -> dict[str, set[str]]:
+    """Keys that changed what a class builds when `foreign.py` stated them, by model type."""
+    golden, found = ROOT / "tests" / "golden", {}
+    for line in (golden / "foreign_sizes.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        tiny = json.loads((golden / "families" / f"{row['family']}.json").read_text())["tasks"][row["task"]]["tiny"]
+        config = tiny["config"] if row["inside"] is None else tiny["config"][row["inside"]]
+        if row["total"] != tiny["total"] and "model_type" in config:
+            found.setdefault(config["model_type"], set()).add(row["key"])
+    return found
+
+
 def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
     """The record of one class, as described at the top."""
     fixed = {k: v for k, v in declared(cls).items() if k not in NOT_ARCHITECTURE}
@@ -182,6 +197,8 @@ def record(name: str, cls: type[PreTrainedConfig]) -> dict[str, object]:
         out["divides"] = True
     derived, parts, values = derived_keys(config), parts_of(config), built(config)
     defaults = {k: plain(fixed.get(k)) if k in derived else v for k, v in values.items()}
+    if reads := sorted(foreign().get(name, set()) - values.keys() - cls.attribute_map.keys() - set(cls.attribute_map.values())):
+        out["reads"] = reads
     defaults |= {k: None for k in kinds if k not in parts}
     defaults |= {k: difference(v) for k, v in parts.items()}
     if config.num_labels != 2:  # the base class's default

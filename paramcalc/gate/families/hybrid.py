@@ -106,7 +106,7 @@ def jamba(c: Config) -> Tree:
         expert = {"size": c.size("intermediate_size")}
         experts = tree(kind="experts", path="feed_forward", count=many, visited=c.size("num_experts_per_tok"), expert=expert)
         return layer(
-            {mixer: mamba() if mixer == "mamba" else attention(c, own_dim=False)},
+            {mixer: mamba() if mixer == "mamba" else attention(c)},
             {"experts": experts} if feed == "sparse" else {"feed_forward": gated(c)},
         )
 

@@ -30,7 +30,9 @@ def replaced(given: Mapping[str, Any], values: Mapping[str, Any], model_type: st
 def seen_as(c: Config, model_type: str = "", **values: Any) -> Config:
     """The same config as pieces of another family read it: some values under the names that those use."""
     kind = model_type or c.model_type
-    return Config(replaced(c.given, values, kind), kind, spec=c.spec, place=c.place, over=c.over, root=c.root)
+    seen = Config(replaced(c.given, values, kind), kind, spec=c.spec, place=c.place, over=c.over, root=c.root)
+    seen.declared = c.declared | frozenset(values)
+    return seen
 
 
 def whole(c: Config, task: str = "base") -> Tree:
