@@ -14,6 +14,15 @@ Bytes = dict[str, int]
 """Bytes by term."""
 
 
+def plus(*parts: Bytes) -> Bytes:
+    """Term by term."""
+    found: Bytes = {}
+    for part in parts:
+        for term, size in part.items():
+            found[term] = found.get(term, 0) + size
+    return found
+
+
 class Meter:
     """Bytes that live now, by term, and the moment when they were most."""
 

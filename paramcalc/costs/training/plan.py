@@ -9,7 +9,7 @@ from paramcalc.costs.terms import EXACT, MODEL, Input, Term, band, total
 from paramcalc.costs.training import checked
 from paramcalc.costs.training.autograd import Kept
 from paramcalc.costs.training.job import FLA, MAMBA, TRANSFORMERS, Settings, TrainingJob, settle
-from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes
+from paramcalc.costs.training.liveness import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Bytes, plus
 from paramcalc.costs.training.overhead import overhead
 from paramcalc.costs.training.ranks import Rank, ranks
 from paramcalc.costs.training.states import optimizer_of
@@ -166,19 +166,11 @@ def moments(rank: Rank) -> dict[str, Bytes]:
     fixed = {"weights": states.weights, "adapters": states.adapters, "master_weights": states.master}
     resident = fixed | {"optimizer": states.optimizer}
     buckets = {WORKSPACE: states.buckets}
-    passes = {name: _plus(resident, moment, buckets) for name, moment in rank.passes.phases.items()}
-    step = _plus(resident, {GRADIENTS: states.gradients, WORKSPACE: states.step + states.buckets, ACTIVATIONS: rank.inputs})
+    passes = {name: plus(resident, moment, buckets) for name, moment in rank.passes.phases.items()}
+    step = plus(resident, {GRADIENTS: states.gradients, WORKSPACE: states.step + states.buckets, ACTIVATIONS: rank.inputs})
     begun = fixed | {"optimizer": states.average}
-    first = max([_plus(begun, moment, buckets) for moment in rank.passes.phases.values()] + [step], key=lambda moment: sum(moment.values()))
+    first = max([plus(begun, moment, buckets) for moment in rank.passes.phases.values()] + [step], key=lambda moment: sum(moment.values()))
     return {LOADED: fixed, FIRST: first} | passes | {OPTIMIZER: step}
-
-
-def _plus(*parts: Bytes) -> Bytes:
-    found: Bytes = {}
-    for part in parts:
-        for term, size in part.items():
-            found[term] = found.get(term, 0) + size
-    return found
 
 
 def _term(name: str, size: int, rank: Rank, settings: Settings) -> Term:

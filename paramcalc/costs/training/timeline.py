@@ -23,6 +23,7 @@ from paramcalc.costs.training.liveness import (
     forward,
     lasts,
     needed_again,
+    plus,
 )
 from paramcalc.costs.training.segment import Segment
 from paramcalc.model.tape import Storage
@@ -114,14 +115,14 @@ class _Run:
             left.append(self.left(segment, before))
             cached = self.ahead(segment, left[-1], cached)
         unsaved = self.policy.held - {storage for segment in self.segments for storage in segment.ops.saved}
-        self.note(FORWARD_END, _sum(self.live, {LOGITS: sum(storage.bytes for storage in unsaved)}))
+        self.note(FORWARD_END, plus(self.live, {LOGITS: sum(storage.bytes for storage in unsaved)}))
         known: set[Storage] = set()
         for segment, behind in zip(reversed(self.segments), reversed(left), strict=True):
             self.back(segment, behind, known)
         leaves = sum(leaf.bytes for leaf in self.policy.leaves)
         read = leaves - sum(self.standing_leaves(segment) for segment in self.segments)
         late = {ACTIVATIONS: read + leaves, GRADIENTS: self.policy.late, WORKSPACE: -self.policy.always}
-        self.note(BACKWARD_END, _sum(self.live, late))
+        self.note(BACKWARD_END, plus(self.live, late))
         return Passes(self.phases, sum(kept.bytes * times for kept, times in self.kept), self.kept, total)
 
     def closes(self, segment: Segment | None) -> bool:
@@ -174,8 +175,8 @@ class _Run:
         longer = sum(op.output.storage.bytes for op in held if op.until == "step")
         before = {WORKSPACE: cached + copies * (segment.times - 1) + self.policy.gathered}
         there = {ACTIVATIONS: -left.entry}
-        self.note(FORWARD, _sum(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak, there))
-        self.live = _sum(self.live, left.once, _times(left.each, segment.times))
+        self.note(FORWARD, plus(self.live, left.once, _times(left.each, segment.times - 1), before, meter.at_peak, there))
+        self.live = plus(self.live, left.once, _times(left.each, segment.times))
         self.live[ACTIVATIONS] += self.standing_leaves(segment) + longer * segment.times
         return cached + (copies - longer) * segment.times
 
@@ -192,19 +193,19 @@ class _Run:
         there = known | older
         moments = [run.meter.at_peak]
         if redone:
-            moments.append(_sum(self.again(segment).at_peak, {WORKSPACE: max(run.waiting, 0)}))
+            moments.append(plus(self.again(segment).at_peak, {WORKSPACE: max(run.waiting, 0)}))
         new = {storage: size for storage, size in run.parameters.items() if storage not in there}
         grown = sum(new.values())
         own = self.shard(grown)
         more = 0 if segment.stored_once else own
         for moment in moments:
             for behind in {0, segment.times - 1}:
-                gone = _sum(_times(left.each, -behind - 1), _times(left.staying, behind + redone), {ACTIVATIONS: -left.entry})
-                offset = _sum(self.live, gone, {GRADIENTS: more * behind, WORKSPACE: self.policy.gathered})
+                gone = plus(_times(left.each, -behind - 1), _times(left.staying, behind + redone), {ACTIVATIONS: -left.entry})
+                offset = plus(self.live, gone, {GRADIENTS: more * behind, WORKSPACE: self.policy.gathered})
                 if last:
-                    self.note(BACKWARD_START, _sum(offset, moment))
-                self.note(BACKWARD, _sum(offset, moment))
-        self.live = _sum(self.live, _times(left.each, -segment.times), _times(left.staying, segment.times), _times(left.once, -1))
+                    self.note(BACKWARD_START, plus(offset, moment))
+                self.note(BACKWARD, plus(offset, moment))
+        self.live = plus(self.live, _times(left.each, -segment.times), _times(left.staying, segment.times), _times(left.once, -1))
         self.live[GRADIENTS] += own + more * (segment.times - 1)
         if not segment.layer or segment.stored_once:
             known |= set(new)
@@ -278,14 +279,6 @@ def _identity(segment: Segment) -> tuple[int, int, int]:
 def run_passes(segments: Sequence[Segment], policy: Policy) -> Passes:
     """Run the segments forwards and backwards."""
     return _Run(segments, policy).passes()
-
-
-def _sum(*parts: Bytes) -> Bytes:
-    found: Bytes = {}
-    for part in parts:
-        for term, size in part.items():
-            found[term] = found.get(term, 0) + size
-    return found
 
 
 def _times(part: Bytes, number: int) -> Bytes:
