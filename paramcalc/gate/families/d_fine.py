@@ -12,7 +12,7 @@ from paramcalc.gate.families.maps import batch_norm, convolution
 from paramcalc.gate.families.nesting import whole
 from paramcalc.gate.families.pyramid import kept
 from paramcalc.gate.families.recipes import PRE_NORM, Tree, document, labels, layer_norm, stack, under
-from paramcalc.gate.families.rtdetr import BLOCKS, projected, step
+from paramcalc.gate.families.rtdetr import BLOCKS, projected, proposing, step
 from paramcalc.gate.families.timm import frozen
 from paramcalc.gate.families.vision import refuse, token
 
@@ -128,16 +128,7 @@ def d_fine(c: Config) -> Tree:
     read = [size for size in c.sizes("decoder_in_channels", least=1) if size != width]
     parts = grounds | projected("encoder_input_proj", widths, c.size("encoder_hidden_dim"))
     parts |= hybrid(c, min(MOST_LEVELS, len(c.sizes("encoder_in_channels", least=1))))
-    if c.zero_or("num_denoising"):
-        parts["noisy_classes"] = {"kind": "embedding", "vocabulary": labels(c) + 1, "size": width, "path": "denoising_class_embed"}
-    if c.flag("learn_initial_query"):
-        parts["queries"] = {"kind": "embedding", "vocabulary": c.size("num_queries"), "size": width, "path": "weight_embedding"}
-    parts |= {
-        "propose": dense("enc_output.{}", width, width),
-        "propose_norm": layer_norm("enc_output.{}", size=width),
-        "propose_class": dense("enc_score_head", width, labels(c), component="head"),
-        "propose_box": perceptron("enc_bbox_head", width, width, BOX) | {"tower": "head"},
-    }
+    parts |= proposing(c, width)
     parts |= projected("decoder_input_proj", read, width, c.size("num_feature_levels"), chained=False) if read else {}
     layers = stack("layers.{}", {"layer": refining(c, width)}, f"{2 * number - max(0, min(last, number - 1)) - 1} layer")
     parts |= {"decoder": decoding(c, layers, predicting(c, width, detects=detects))["decoder"] | {"width": width}}

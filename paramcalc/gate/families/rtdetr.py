@@ -134,6 +134,21 @@ def projected(path: str, inputs: list[int], outputs: int, levels: int = 0, *, ch
     return parts
 
 
+def proposing(c: Config, width: int) -> Tree:
+    """What makes queries of the best pixels of the encoder, and the tables that are learned beside them."""
+    parts: Tree = {}
+    if c.zero_or("num_denoising"):
+        parts["noisy_classes"] = {"kind": "embedding", "vocabulary": labels(c) + 1, "size": width, "path": "denoising_class_embed"}
+    if c.flag("learn_initial_query"):
+        parts["queries"] = {"kind": "embedding", "vocabulary": c.size("num_queries"), "size": width, "path": "weight_embedding"}
+    return parts | {
+        "propose": dense("enc_output.{}", width, width),
+        "propose_norm": layer_norm("enc_output.{}", size=width),
+        "propose_class": dense("enc_score_head", width, labels(c), component="head"),
+        "propose_box": perceptron("enc_bbox_head", width, width, BOX) | {"tower": "head"},
+    }
+
+
 def rt_detr(c: Config, *, levels: str = "num_feature_levels", twice: bool = False) -> Tree:
     """RT-DETR (Zhao et al. 2024): the best pixels of the encoder become the queries. `twice`: whether predictors stand
     beside the decoder as well, which are no others unless they are untied."""
@@ -142,16 +157,7 @@ def rt_detr(c: Config, *, levels: str = "num_feature_levels", twice: bool = Fals
     read = c.sizes("decoder_in_channels", least=1) or [1]
     parts = grounds | projected("encoder_input_proj", widths, c.size("encoder_hidden_dim"))
     parts |= hybrid(c, len(c.sizes("encoder_in_channels", least=1)))
-    if c.zero_or("num_denoising"):
-        parts["noisy_classes"] = {"kind": "embedding", "vocabulary": labels(c) + 1, "size": width, "path": "denoising_class_embed"}
-    if c.flag("learn_initial_query"):
-        parts["queries"] = {"kind": "embedding", "vocabulary": c.size("num_queries"), "size": width, "path": "weight_embedding"}
-    parts |= {
-        "propose": dense("enc_output.{}", width, width),
-        "propose_norm": layer_norm("enc_output.{}", size=width),
-        "propose_class": dense("enc_score_head", width, labels(c), component="head"),
-        "propose_box": perceptron("enc_bbox_head", width, width, BOX) | {"tower": "head"},
-    }
+    parts |= proposing(c, width)
     parts |= projected("decoder_input_proj", read, width, c.size("num_feature_levels"))
     cross = {"cross_attention": sampled("encoder_attn", width, heads, c.size(levels) * c.size("decoder_n_points"))}
     layer = crossing(c, DETR, {"attention": attention(c, DETR, "decoder", "self_attn")}, cross)
