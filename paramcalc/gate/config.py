@@ -38,6 +38,11 @@ class Defaults(NamedTuple):
     divides: bool = False
     """Whether the class refuses heads that do not divide the width."""
 
+    @property
+    def known(self) -> set[str]:
+        """Every key that the class or its models have a use for, under each of its names."""
+        return {*self.values, *self.aliases, *self.aliases.values(), *self.reads}
+
 
 @lru_cache(maxsize=512)
 def defaults_of(model_type: str) -> Defaults:
@@ -254,11 +259,9 @@ class Config:
 
     def _foreign(self, name: str) -> bool:
         """Whether a config states a size that its class knows nothing of: the reference does not look at it, be it there."""
-        known = self.defaults
-        if self.spec or name not in SIZES_OF_SOME or not known.values:
+        if self.spec or name not in SIZES_OF_SOME or not self.defaults.values:
             return False
-        own = known.values.keys() | known.aliases.keys() | set(known.aliases.values()) | known.reads | self.declared
-        return name not in own
+        return name not in self.defaults.known | self.declared
 
     def _disagree(self, name: str, where: str) -> None:
         """Two names of one key say different things: of a config the reference takes the first."""
@@ -315,8 +318,7 @@ class Config:
 
     def unread(self) -> list[str]:
         """Given keys that were neither read, nor are declared by the class, nor are known to say nothing here."""
-        aliases = set(self.defaults.aliases.values()) | set(self.defaults.aliases)
-        known = self.used | INERT | set(self.defaults.values) | set(self.defaults.parts) | aliases | self.declared
+        known = self.used | INERT | self.defaults.known | set(self.defaults.parts) | self.declared
         if self.spec:  # a spelling that no family reads is still a spelling; one that this family does not read is not
             known -= {name for names in ALIASES.values() for name in names} - self.used - INERT - set(self.defaults.values)
         own = [f"{self.place}{key}" for key in self.given if key not in known]
